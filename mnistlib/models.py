@@ -1,0 +1,239 @@
+"""Every architecture of the series by name, built and uncompiled; safe save and load.
+
+Each network takes raw uint8 digits (n, 28, 28) and returns softmax probabilities (n, 10). The
+division by 255 is its first layer, so nobody can forget it or do it twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mnistlib._tensorflow import keras
+
+layers = keras.layers
+
+CLASSES = 10
+SIDE = 28
+
+
+def build(name: str, *, seed: int = 0) -> keras.Model:
+    """Build one of the networks in ``NAMES``, uncompiled.
+
+    Args:
+        name: One of ``NAMES``.
+        seed: Fixes the initial weights and the dropout masks; no global seed is touched.
+
+    Returns:
+        A model whose ``name`` is ``name``: uint8 (n, 28, 28) in, float32 (n, 10) out.
+
+    Raises:
+        ValueError: The name is not known.
+    """
+    if name not in _BUILDERS:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}; received {name!r}")
+    return _BUILDERS[name](name=name, seed=seed)
+
+
+def dense(
+    units: Sequence[int],
+    *,
+    activation: str | Sequence[str] = "relu",
+    dropout: float = 0.0,
+    l2: float = 0.0,
+    batch_normalization: bool = False,
+    name: str = "dense",
+    seed: int = 0,
+) -> keras.Model:
+    """Build a network of dense layers, uncompiled.
+
+    Args:
+        units: Width of each hidden layer, first to last. May be empty: softmax regression.
+        activation: One for all hidden layers, or one for each.
+        dropout: Share of each hidden layer's outputs zeroed in training, 0–1.
+        l2: Factor of the squared weights of the hidden layers that is added to the loss.
+        batch_normalization: Normalise each hidden layer between its weights and its activation.
+        name: The model's name.
+        seed: Fixes the initial weights and the dropout masks.
+
+    Returns:
+        A model with hidden layers named ``hidden_1``, ``hidden_2``, … and an output ``digit``.
+    """
+    activations = [activation] * len(units) if isinstance(activation, str) else list(activation)
+    if len(activations) != len(units):
+        raise ValueError(
+            f"activation must be one name or one for each of the {len(units)} hidden layers; "
+            f"received {activation!r}"
+        )
+    seeds = _seeds(seed)
+    x = inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="pixels")
+    x = layers.Rescaling(1 / 255, name="rescale")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for number, (width, function) in enumerate(zip(units, activations, strict=True), start=1):
+        x = layers.Dense(
+            width,
+            activation=None if batch_normalization else function,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+            name=f"hidden_{number}",
+        )(x)
+        if batch_normalization:
+            x = layers.BatchNormalization(name=f"normalize_{number}")(x)
+            x = layers.Activation(function, name=f"activation_{number}")(x)
+        if dropout:
+            x = layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{number}")(x)
+    return keras.Model(inputs, _digit(x, seeds), name=name)
+
+
+def convolutional(
+    filters: tuple[int, int] = (24, 48),
+    *,
+    dropout: float = 0.2,
+    name: str = "convolutional",
+    seed: int = 0,
+) -> keras.Model:
+    """Build a plain network of two convolutions, uncompiled.
+
+    Both convolutions step by two pixels, which halves the picture as pooling would, at a quarter of
+    the arithmetic (Springenberg et al. 2015, arXiv:1412.6806).
+
+    Args:
+        filters: Filters of the 5×5 and of the 3×3 convolution.
+        dropout: Share of the last feature maps zeroed in training, 0–1.
+        name: The model's name.
+        seed: Fixes the initial weights and the dropout masks.
+
+    Returns:
+        A model with layers ``convolution_1`` (12×12 maps) and ``convolution_2`` (5×5 maps).
+    """
+    seeds = _seeds(seed)
+    x = inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="pixels")
+    x = layers.Rescaling(1 / 255, name="rescale")(x)
+    x = layers.Reshape((SIDE, SIDE, 1), name="add_channel")(x)
+    for number, (count, size) in enumerate(zip(filters, (5, 3), strict=True), start=1):
+        x = layers.Conv2D(
+            count,
+            size,
+            strides=2,
+            activation="relu",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            name=f"convolution_{number}",
+        )(x)
+    x = layers.Flatten(name="flatten")(x)
+    if dropout:
+        x = layers.Dropout(dropout, seed=next(seeds), name="dropout")(x)
+    return keras.Model(inputs, _digit(x, seeds), name=name)
+
+
+def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2_000) -> np.ndarray:
+    """Predict class probabilities.
+
+    Batches go through ``predict_on_batch``, which spares a single digit the data pipeline that
+    ``model.predict`` sets up on every call.
+
+    Args:
+        model: A network of this module, or any model with the same input and output.
+        images: uint8 (n, 28, 28); one digit (28, 28) is taken as n = 1.
+        batch_size: Digits computed at a time; bounds memory, does not change the result.
+
+    Returns:
+        float32 (n, 10), rows summing to one.
+
+    Raises:
+        ValueError: The images have another shape or are not uint8.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim not in (2, 3) or images.shape[-2:] != (SIDE, SIDE):
+        raise ValueError(
+            f"images must be uint8 (n, {SIDE}, {SIDE}), 0 = paper and 255 = ink; received "
+            f"{images.dtype} {images.shape}"
+        )
+    images = images.reshape(-1, SIDE, SIDE)
+    probabilities = np.empty((len(images), CLASSES), np.float32)
+    for start in range(0, len(images), batch_size):
+        chunk = slice(start, start + batch_size)
+        probabilities[chunk] = model.predict_on_batch(images[chunk])
+    return probabilities
+
+
+def features(model: keras.Model, images: np.ndarray, layer: str) -> np.ndarray:
+    """Compute what the layer named ``layer`` hands on for each image, float32 (n, …)."""
+    part = keras.Model(model.inputs, model.get_layer(layer).output)
+    return np.asarray(part(images, training=False))
+
+
+def save(model: keras.Model, path: str | Path) -> Path:
+    """Write the model to a ``.keras`` file, completely or not at all.
+
+    Raises:
+        ValueError: The path does not end in ``.keras``.
+    """
+    path = _keras_path(path)
+    # Written beside its goal, so that the final move stays on one file system and is atomic.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        written = Path(folder) / path.name
+        model.save(written)
+        os.replace(written, path)
+    return path
+
+
+def load(path: str | Path) -> keras.Model:
+    """Read a model from a ``.keras`` file without running code that the file may carry.
+
+    Keras's safe mode refuses Lambda layers and foreign classes. HDF5 files (``.h5``) are refused
+    because Keras does not apply the safe mode to them.
+
+    Raises:
+        ValueError: The path does not end in ``.keras``, or the file holds unsafe parts.
+        FileNotFoundError: There is no such file.
+    """
+    path = _keras_path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path must name a saved model; there is no file {str(path)!r}")
+    return keras.saving.load_model(path, safe_mode=True)
+
+
+def _keras_path(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(f"path must end in .keras; received {str(path)!r}")
+    return path
+
+
+def _digit(x: keras.KerasTensor, seeds: Iterator[int]) -> keras.KerasTensor:
+    return layers.Dense(
+        CLASSES,
+        activation="softmax",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        name="digit",
+    )(x)
+
+
+def _seeds(seed: int) -> Iterator[int]:
+    """Yield independent seeds, one for each random part of a network."""
+    root = np.random.SeedSequence(seed)
+    return (int(root.spawn(1)[0].generate_state(1)[0] >> 1) for _ in itertools.count())
+
+
+def _dense(units: Sequence[int], activation: str | Sequence[str] = "relu") -> Callable:
+    def builder(*, name: str, seed: int) -> keras.Model:
+        return dense(units, activation=activation, name=name, seed=seed)
+
+    return builder
+
+
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    "dense_128": _dense([128]),
+    "dense_128_64_32_sigmoid": _dense([128, 64, 32], ["relu", "sigmoid", "sigmoid"]),
+    "dense_32_16": _dense([32, 16]),
+    "dense_128_64": _dense([128, 64]),
+    "cnn": convolutional,
+}
+
+NAMES: tuple[str, ...] = tuple(_BUILDERS)
+"""The networks that ``build`` knows."""

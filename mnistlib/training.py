@@ -1,0 +1,352 @@
+"""Compile and fit, fast; repeat over seeds.
+
+``fit`` gives Keras's own loop (callbacks, ``History``, validation, interruption) one compiled
+function that runs many training steps over digits already in memory. Keras's usual loop prepares,
+hands over and waits for every batch, and on small networks that costs more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnistlib import metrics
+from mnistlib._tensorflow import keras, tf
+from mnistlib.models import predict_proba
+
+# Digits handed to the compiled function at a time. One epoch of MNIST where XLA compiles for this
+# very shape; less without XLA, where the loop is slower and may be interrupted between the parts.
+_DIGITS_PER_CALL = {True: 65_536, False: 8_192}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained when the caller does not say otherwise.
+
+    Attributes:
+        epochs: Passes over the training digits.
+        batch_size: Digits per step.
+        learning_rate: Adam's step size; the peak where the schedule is one-cycle.
+        one_cycle: Raise the learning rate over the first quarter of the steps, then lower it to
+            zero along a cosine (Smith 2018, arXiv:1803.09820), instead of keeping it constant.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    one_cycle: bool = False
+
+
+RECIPES: dict[str, Recipe] = {
+    "cnn": Recipe(epochs=6, batch_size=64, learning_rate=4e-3, one_cycle=True),
+}
+"""Recipes by model name; a name that is not here trains by ``Recipe()``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training with one seed.
+
+    Attributes:
+        seed: The seed of the initial weights, dropout masks and shuffling.
+        model: The trained network.
+        history: Loss and metrics by epoch, as in ``History.history``.
+        probabilities: Predictions for the test images, float32 (n, 10).
+        accuracy: Share of test images recognised, 0–1.
+        seconds: Duration of the training, compilation included.
+    """
+
+    seed: int
+    model: keras.Model
+    history: dict[str, list[float]]
+    probabilities: np.ndarray
+    accuracy: float
+    seconds: float
+
+
+def fit(
+    model: keras.Model,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    seed: int = 0,
+    augment: Callable[[tf.Tensor, int], tf.Tensor] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    jit_compile: bool | None = None,
+    verbose: int = 0,
+) -> keras.callbacks.History:
+    """Train a model; the same losses as ``model.fit`` on the same batches, several times sooner.
+
+    An uncompiled model is compiled with Adam, cross-entropy (sparse for integer labels, categorical
+    for one-hot ones) and accuracy. A model that is compiled keeps its loss, metrics and optimizer.
+
+    Callbacks for batches are called once for each compiled stretch of batches, not for each batch.
+
+    Args:
+        model: Any Keras model.
+        x: Inputs (n, …), as the model takes them; digits stay uint8.
+        y: Labels (n,) integer, or one-hot (n, 10).
+        epochs: Passes over the data. None: as ``RECIPES`` has it for ``model.name``.
+        batch_size: Digits per step; the last batch of an epoch may be smaller. None: likewise.
+        learning_rate: Adam's step size (the peak of a one-cycle schedule). None: likewise. Only
+            for a model that is not compiled yet.
+        validation: ``(x, y)`` measured after every epoch; never trained on.
+        seed: Fixes the order of the digits and their augmentation. The initial weights are fixed
+            by the seed of ``models.build``.
+        augment: A function of a batch of images and a seed that returns changed images.
+        callbacks: Keras callbacks.
+        jit_compile: Compile with XLA or not. None: as ``choose_jit`` decides.
+        verbose: As in Keras: 0 silent, 1 a bar, 2 one line an epoch.
+
+    Returns:
+        Keras's ``History``.
+
+    Raises:
+        ValueError: The lengths of ``x`` and ``y`` differ, there is nothing to train on, or a number
+            is not positive.
+    """
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(
+            f"x and y must be equally long and not empty; received {len(x)} and {len(y)}"
+        )
+    recipe = RECIPES.get(model.name, Recipe())
+    epochs = recipe.epochs if epochs is None else epochs
+    batch_size = recipe.batch_size if batch_size is None else batch_size
+    if epochs < 1 or batch_size < 1:
+        raise ValueError(
+            f"epochs and batch_size must be at least 1; received {epochs} and {batch_size}"
+        )
+    if not model.compiled:
+        rate = recipe.learning_rate if learning_rate is None else learning_rate
+        steps = epochs * -(-len(x) // batch_size)
+        compile_model(
+            model,
+            one_hot=np.ndim(y) == 2,
+            learning_rate=rate,
+            one_cycle_steps=steps if recipe.one_cycle else None,
+        )
+    elif learning_rate is not None:
+        raise ValueError(
+            "learning_rate cannot be given for a compiled model: its optimizer has one; received "
+            f"{learning_rate}"
+        )
+    jit = choose_jit(model) if jit_compile is None else jit_compile
+    common = {
+        "epochs": epochs,
+        "verbose": verbose,
+        "callbacks": list(callbacks),
+        "validation_data": validation,
+        "validation_batch_size": 2_000,
+        "shuffle": False,
+    }
+    reason = _why_not_compiled(model)
+    if reason:
+        warnings.warn(f"Training with Keras's usual loop: {reason}", stacklevel=2)
+        keras.utils.set_random_seed(seed)
+        return model.fit(x, y, batch_size=batch_size, **(common | {"shuffle": True}))
+    _create_variables(model, x[:1], y[:1])
+    stretches = _Stretches(model, x, y, batch_size=batch_size, seed=seed, augment=augment, jit=jit)
+    # Keras keeps a train_function that is already there, and calls it once for each element of the
+    # data set: here the number of a stretch of batches.
+    model.train_function = stretches
+    try:
+        return model.fit(tf.data.Dataset.range(len(stretches)), **common)
+    finally:
+        model.train_function = None
+
+
+def compile_model(
+    model: keras.Model,
+    *,
+    one_hot: bool = False,
+    learning_rate: float = 1e-3,
+    one_cycle_steps: int | None = None,
+) -> None:
+    """Compile a classifier with Adam, cross-entropy and accuracy.
+
+    Args:
+        model: A model that ends in softmax.
+        one_hot: Labels are rows (n, 10) with a single 1, not integers.
+        learning_rate: Adam's step size; the peak where ``one_cycle_steps`` is given.
+        one_cycle_steps: Length of a one-cycle schedule in steps. None: a constant rate.
+    """
+    if one_cycle_steps:
+        rise = max(1, one_cycle_steps // 4)
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            learning_rate / 20,
+            max(1, one_cycle_steps - rise),
+            warmup_target=learning_rate,
+            warmup_steps=rise,
+        )
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate),
+        loss="categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
+def choose_jit(model: keras.Model) -> bool:
+    """Decide whether XLA makes this model faster on a CPU.
+
+    It does for dense layers. Its convolutions are several times slower than TensorFlow's own, and
+    so are the random numbers of its dropout.
+    """
+    slow = (keras.layers.Dropout, keras.src.layers.convolutional.base_conv.BaseConv)
+    return not any(isinstance(layer, slow) for layer in model._flatten_layers())
+
+
+def repeat(
+    build: Callable[[int], keras.Model],
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    test: tuple[np.ndarray, np.ndarray],
+    seeds: int = 5,
+    **options,
+) -> Iterator[Run]:
+    """Train the same recipe with seeds 0, 1, 2, …; yields each run as it ends.
+
+    Args:
+        build: Makes an untrained model from a seed: ``lambda seed: models.build("cnn", seed=seed)``.
+        x: Training inputs (n, …).
+        y: Training labels.
+        test: ``(images, labels)``, looked at once, after each training.
+        seeds: How many seeds; a claim needs at least five.
+        **options: As for ``fit``.
+
+    Yields:
+        One ``Run`` a seed.
+    """
+    for seed in range(seeds):
+        model = build(seed)
+        start = time.perf_counter()
+        history = fit(model, x, y, seed=seed, **options)
+        seconds = time.perf_counter() - start
+        probabilities = predict_proba(model, test[0])
+        accuracy = metrics.accuracy(test[1], probabilities.argmax(axis=1))
+        yield Run(seed, model, history.history, probabilities, accuracy, seconds)
+
+
+def gradient_norms(model: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Measure how strongly the loss on a batch pulls at each layer's weights.
+
+    Returns:
+        Layer name → root mean square of the gradient over that layer's kernel.
+    """
+    kernels = {layer.name: layer.kernel for layer in model.layers if hasattr(layer, "kernel")}
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    with tf.GradientTape() as tape:
+        value = loss(y, model(x, training=False))
+    gradients = tape.gradient(value, list(kernels.values()))
+    return {
+        name: float(np.sqrt(np.mean(np.square(gradient))))
+        for name, gradient in zip(kernels, gradients, strict=True)
+    }
+
+
+class _Stretches:
+    """Keras's ``train_function``: each call trains on the next stretch of an epoch's batches."""
+
+    def __init__(self, model, x, y, *, batch_size, seed, augment, jit):
+        self.model, self.batch_size, self.augment, self.jit = model, batch_size, augment, jit
+        self.rng = np.random.default_rng(seed)
+        self.x, self.y = tf.constant(x), tf.constant(y)
+        self.order = np.arange(len(x), dtype=np.int32)
+        self.length = max(1, _DIGITS_PER_CALL[jit] // batch_size) * batch_size
+        self.run = self._compiled()
+
+    def __len__(self) -> int:
+        """How many stretches make an epoch."""
+        return -(-len(self.order) // self.length)
+
+    def __call__(self, iterator):
+        number = int(next(iterator))
+        if number == 0:
+            self.rng.shuffle(self.order)
+        part = self.order[number * self.length :][: self.length]
+        x, y = tf.gather(self.x, part), tf.gather(self.y, part)
+        if self.augment is not None:
+            x = self.augment(x, int(self.rng.integers(2**31)))
+        try:
+            logs = self.run(x, y)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            if not self.jit:
+                raise
+            # XLA refuses a model before it runs any of it, so no step is lost or done twice.
+            warnings.warn(
+                f"Training without XLA, which cannot compile {self.model.name}: "
+                f"{str(error).splitlines()[0]}",
+                stacklevel=2,
+            )
+            self.jit = False
+            self.run = self._compiled()
+            logs = self.run(x, y)
+        return logs
+
+    def _compiled(self):
+        if self.jit:
+            return tf.function(self._steps_of_known_number, jit_compile=True, autograph=False)
+        # One trace serves every length, the shorter last stretch and its shorter last batch too.
+        anything = [
+            tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (self.x, self.y)
+        ]
+        return tf.function(self._steps_of_any_number, input_signature=anything, autograph=False)
+
+    def _steps_of_known_number(self, x, y):
+        """Train on whole batches in a loop, then on the rest: XLA wants every shape constant."""
+        whole = x.shape[0] // self.batch_size * self.batch_size
+
+        def step(start):
+            batch = [
+                tf.slice(
+                    array,
+                    [start] + [0] * (array.shape.rank - 1),
+                    [self.batch_size, *array.shape[1:]],
+                )
+                for array in (x, y)
+            ]
+            self.model.train_step(batch)
+            return start + self.batch_size
+
+        if whole:
+            tf.while_loop(lambda start: start < whole, step, [0])
+        if whole < x.shape[0]:
+            self.model.train_step((x[whole:], y[whole:]))
+        return self.model.get_metrics_result()
+
+    def _steps_of_any_number(self, x, y):
+        def step(start):
+            end = start + self.batch_size
+            self.model.train_step((x[start:end], y[start:end]))
+            return end
+
+        tf.while_loop(lambda start: start < tf.shape(x)[0], step, [0])
+        return self.model.get_metrics_result()
+
+
+def _create_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
+    """Create the variables of metrics and optimizer, which cannot be born inside a loop."""
+    x, y = tf.constant(x), tf.constant(y)
+    y_pred = model(x, training=False)
+    model.compute_loss(x, y, y_pred)
+    model.compute_metrics(x, y, y_pred)
+    model.reset_metrics()
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def _why_not_compiled(model: keras.Model) -> str | None:
+    """Say why the compiled loop cannot train this model, or None where it can."""
+    if model.run_eagerly:
+        return "the model was compiled with run_eagerly=True"
+    if not isinstance(tf.distribute.get_strategy(), type(model.distribute_strategy)):
+        return "the model belongs to a distribution strategy"
+    return None
