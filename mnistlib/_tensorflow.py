@@ -35,6 +35,10 @@ with _quiet_stderr():
     import keras
     import tensorflow as tf
 
+# Python-side warnings go to standard error too; the one that comes up says that training several
+# models compiles several functions, which is what a series of seeds is meant to do.
+tf.get_logger().setLevel("ERROR")
+
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
         "mnistlib runs on Keras's TensorFlow backend; received "

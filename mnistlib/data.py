@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SOURCES = ("auto", "mnist", "sample")
 """What ``load`` accepts."""
@@ -71,6 +77,18 @@ ADDRESSES: tuple[tuple[str, dict[str, str]], ...] = (
 _TIMEOUT_SECONDS = 15
 
 _ARRAY_SUFFIXES = ("", ".gz")
+
+# What reading raises. TypeError: a lone .npy. RuntimeError: encrypted or unknown compression.
+_NOT_AN_NPZ = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    TypeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class DataError(ValueError):
@@ -174,12 +192,54 @@ def split(
         x_train, x_validation, y_train, y_validation = train_test_split(
             x, y, test_size=validation, random_state=seed, stratify=y
         )
+        # scikit-learn passes over a class too small for its share of the smaller part.
+        if not len(np.unique(y_train)) == len(np.unique(y_validation)) == len(np.unique(y)):
+            raise ValueError("a class is too small")
     except ValueError as error:
         raise ValueError(
             f"validation must leave each class at least one digit on both sides; received "
             f"{validation!r} for {len(x)} digits ({error})"
         ) from error
     return x_train, y_train, x_validation, y_validation
+
+
+def overlap(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Tell which images stand, pixel for pixel, among others too.
+
+    Args:
+        images: uint8 (n, 28, 28).
+        others: uint8 (m, 28, 28).
+
+    Returns:
+        bool (n,), True where the image is one of ``others``.
+    """
+    known = {other.tobytes() for other in others}
+    return np.fromiter((image.tobytes() in known for image in images), bool, len(images))
+
+
+def pixel_table(images: np.ndarray) -> pd.DataFrame:
+    """Describe each pixel over all images, as a table of 784 rows.
+
+    Args:
+        images: uint8 (n, 28, 28).
+
+    Returns:
+        Index ``pixel0`` … ``pixel783`` (number = 28 · row + column); columns ``count``, ``mean``,
+        ``std`` (of the sample, n − 1), ``min`` and ``max``, in pixel values 0–255.
+    """
+    import pandas as pd
+
+    flat = images.reshape(len(images), -1)
+    return pd.DataFrame(
+        {
+            "count": len(flat),
+            "mean": flat.mean(axis=0),
+            "std": flat.std(axis=0, ddof=1),
+            "min": flat.min(axis=0),
+            "max": flat.max(axis=0),
+        },
+        index=pd.Index([f"pixel{number}" for number in range(flat.shape[1])], name="pixel"),
+    )
 
 
 def _load_mnist() -> Digits:
@@ -193,7 +253,7 @@ def _load_mnist() -> Digits:
             return _verified(_read(cached), str(cached))
         except DataError as error:
             # Nobody asked for this file by name: say why it is passed over, and go on.
-            warnings.warn(f"Keras's cached MNIST is not usable: {error}", stacklevel=4)
+            warnings.warn(f"Keras's cached MNIST is not usable: {error}", stacklevel=3)
     return _verified(_download(), "the downloaded files")
 
 
@@ -207,9 +267,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             f"files; received {str(path)!r}, which does not exist"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        # Opened here: np.load leaves the file open where it is not a whole zip.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            # A member that is not an array arrives as bytes, which asarray makes one of bad dtype.
+            return {name: np.asarray(archive[name]) for name in _ARRAYS}
+    except _NOT_AN_NPZ as error:
         raise DataError(
             f"{path} is not an .npz with {', '.join(_ARRAYS)} (Keras's layout): {error}"
         ) from error
@@ -229,7 +291,7 @@ def _read_idx(path: Path) -> np.ndarray:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4]!r}")
@@ -238,7 +300,7 @@ def _read_idx(path: Path) -> np.ndarray:
     if len(content) < header:
         raise DataError(f"{path} ends inside its header")
     shape = struct.unpack(f">{rank}I", content[4:header])
-    expected = header + int(np.prod(shape, dtype=np.int64))
+    expected = header + math.prod(shape)
     if len(content) != expected:
         raise DataError(
             f"{path} should be {expected:,} bytes long for {shape}; has {len(content):,}"

@@ -7,7 +7,6 @@ division by 255 is its first layer, so nobody can forget it or do it twice.
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -178,7 +177,7 @@ def save(model: keras.Model, path: str | Path) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         written = Path(folder) / path.name
         model.save(written)
-        os.replace(written, path)
+        written.replace(path)
     return path
 
 

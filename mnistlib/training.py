@@ -11,12 +11,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from mnistlib import metrics
+from mnistlib import metrics, models
 from mnistlib._tensorflow import keras, tf
-from mnistlib.models import predict_proba
 
 # Digits handed to the compiled function at a time. One epoch of MNIST where XLA compiles for this
 # very shape; less without XLA, where the loop is slower and may be interrupted between the parts.
@@ -204,7 +204,7 @@ def choose_jit(model: keras.Model) -> bool:
 
 
 def repeat(
-    build: Callable[[int], keras.Model],
+    model: str | Callable[..., keras.Model],
     x: np.ndarray,
     y: np.ndarray,
     *,
@@ -215,7 +215,8 @@ def repeat(
     """Train the same recipe with seeds 0, 1, 2, …; yields each run as it ends.
 
     Args:
-        build: Makes an untrained model from a seed: ``lambda seed: models.build("cnn", seed=seed)``.
+        model: A name in ``models.NAMES``, or a function that builds a model when called with
+            ``seed=…``, such as ``partial(models.dense, [128], dropout=0.2)``.
         x: Training inputs (n, …).
         y: Training labels.
         test: ``(images, labels)``, looked at once, after each training.
@@ -225,14 +226,15 @@ def repeat(
     Yields:
         One ``Run`` a seed.
     """
+    build = partial(models.build, model) if isinstance(model, str) else model
     for seed in range(seeds):
-        model = build(seed)
+        network = build(seed=seed)
         start = time.perf_counter()
-        history = fit(model, x, y, seed=seed, **options)
+        history = fit(network, x, y, seed=seed, **options)
         seconds = time.perf_counter() - start
-        probabilities = predict_proba(model, test[0])
+        probabilities = models.predict_proba(network, test[0])
         accuracy = metrics.accuracy(test[1], probabilities.argmax(axis=1))
-        yield Run(seed, model, history.history, probabilities, accuracy, seconds)
+        yield Run(seed, network, history.history, probabilities, accuracy, seconds)
 
 
 def gradient_norms(model: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str, float]:

@@ -1,0 +1,115 @@
+"""Write the repository's address into every place that shows it. Run by ``make badges``.
+
+The address stands once, in pyproject.toml. Colab badges, other links to the repository and the
+notebooks' set-up cell follow it; ``stale`` tells which files do not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SETUP = """\
+# In Colab this installs the package; Colab's own TensorFlow and numpy stay as they are.
+# No address yet? Run `make badges REPO=owner/name`, or upload the wheel and put its file name here.
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install --quiet "mnist-notebooks @ git+https://github.com/{repository}@v{version}"
+try:
+    from mnistlib import DISTRIBUTION
+except ImportError:
+    DISTRIBUTION = None
+if DISTRIBUTION != "mnist-notebooks":
+    raise ImportError(
+        "mnist-notebooks is not installed. In Colab: see the comment above. Elsewhere: run "
+        "`pip uninstall mnistlib` (another project's), then `make install`, and use .venv's kernel."
+    )\
+"""
+
+_COLAB = re.compile(r"(https://colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)")
+
+
+def repository(root: Path = ROOT) -> str:
+    """Read the repository's ``owner/name`` from pyproject.toml."""
+    return _project(root)["urls"]["Repository"].removeprefix("https://github.com/")
+
+
+def setup_cell(root: Path = ROOT) -> str:
+    """Word the set-up cell, which is the same in every notebook."""
+    return SETUP.format(repository=repository(root), version=_project(root)["version"])
+
+
+def stale(root: Path = ROOT) -> list[Path]:
+    """List the files whose address or set-up cell is not what pyproject.toml says."""
+    return [path for path, new in _rewritten(root, repository(root)) if new != _read(path)]
+
+
+def set_repository(new: str, root: Path = ROOT) -> list[Path]:
+    """Write ``owner/name`` into pyproject.toml and everything that follows it.
+
+    Returns:
+        The files that changed.
+
+    Raises:
+        ValueError: ``new`` is not the name of a GitHub repository.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,38}/[A-Za-z0-9._-]{1,100}", new):
+        raise ValueError(f"REPO must be owner/name, as GitHub writes it; received {new!r}")
+    pyproject = root / "pyproject.toml"
+    old = repository(root)
+    changed = [pyproject] if new != old else []
+    _replace(pyproject, _link(_read(pyproject), old, new))
+    for path, text in _rewritten(root, old):
+        if text != _read(path):
+            changed.append(path)
+            _replace(path, text)
+    return changed
+
+
+def _rewritten(root: Path, old: str) -> list[tuple[Path, str]]:
+    """Pair every file that shows the address with the text it should have."""
+    new, setup = repository(root), setup_cell(root)
+    readme = [root / "README.md"] if (root / "README.md").exists() else []
+    pairs = [(path, _link(_read(path), old, new)) for path in readme]
+    for path in sorted((root / "notebooks").rglob("[0-9][0-9]_*.ipynb")):
+        notebook = json.loads(_read(path))
+        for cell in notebook["cells"]:
+            source = "".join(cell["source"])
+            is_setup = cell["cell_type"] == "code" and '"google.colab" in sys.modules' in source
+            source = setup if is_setup else _link(source, old, new)
+            cell["source"] = source.splitlines(keepends=True)
+        pairs.append((path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"))
+    return pairs
+
+
+def _link(text: str, old: str, new: str) -> str:
+    text = re.sub(rf"(https://github\.com/){re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
+    return _COLAB.sub(rf"\g<1>{new}", text)
+
+
+def _project(root: Path) -> dict:
+    return tomllib.loads(_read(root / "pyproject.toml"))["project"]
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    try:
+        changed = set_repository(sys.argv[1])
+    except ValueError as error:
+        sys.exit(str(error))
+    print("\n".join(str(path.relative_to(ROOT)) for path in changed) or "Nothing to change.")

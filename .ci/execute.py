@@ -1,0 +1,58 @@
+"""Execute the committed notebooks in place, on the full MNIST. Run by ``make execute``.
+
+Nothing of the execution stays but outputs and counts: no times in the cells, no widget state, and
+nothing of papermill's.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from mnistlib import batch, data
+
+
+def execute(path: Path) -> None:
+    """Execute one notebook; it is replaced when, and only when, every cell ran.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell failed.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for name in ("execution", "papermill"):
+            cell.metadata.pop(name, None)
+    NotebookClient(
+        notebook,
+        kernel_name="python3",
+        kernel_manager_class=batch.KernelManager,
+        resources={"metadata": {"path": str(path.parent)}},
+        timeout=None,
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    ).execute()
+    notebook.metadata.pop("widgets", None)
+    new = path.with_suffix(".new")
+    nbformat.write(notebook, new)
+    new.replace(path)
+
+
+def main(names: list[str]) -> None:
+    """Execute the notebooks at these paths, or all of them."""
+    # Numbers measured on the sample must not be committed.
+    data.load("mnist")
+    paths = [Path(name) for name in names] or sorted(batch.FOLDER.rglob("[0-9][0-9]_*.ipynb"))
+    for path in paths:
+        start = time.perf_counter()
+        execute(path)
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,55 @@
+# The project's commands; `make` alone lists them. GNU make and a POSIX shell are all they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := notebooks,sample,test
+CONSTRAINTS := .ci/constraints.txt
+# Written last: a virtual environment without it is half made, and is made anew.
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test execute badges constraints clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with the tested versions (another Python: PYTHON=python3.13)
+
+$(STAMP): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "This needs Python 3.11 or newer; '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
+	    echo "Name another one: make $(or $(MAKECMDGOALS),install) PYTHON=python3.11"; exit 1; } >&2
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $@
+	@echo "Installing into $(VENV): some minutes the first time"
+	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
+	@touch $@
+
+run: $(STAMP) ## Execute the series into runs/ (options: ARGS="02 --quick -p EPOCHS 3")
+	@$(BIN)/mnistlib run $(ARGS)
+
+test: $(STAMP) ## Lint, unit tests, and the committed notebooks against a fresh execution
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest
+	$(BIN)/python .ci/compare.py
+
+execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS=notebooks/02_….ipynb)
+	$(BIN)/python .ci/execute.py $(ARGS)
+
+badges: $(STAMP) ## Set the repository's address everywhere: REPO=owner/name
+	$(BIN)/python .ci/badges.py "$(REPO)"
+
+# aiohttp: papermill wants it on Python 3.12 alone.
+constraints: ## For maintainers: pin today's versions (with PYTHON=python3.11, the oldest supported)
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(PYTHON) -m venv "$$scratch" && \
+	"$$scratch/bin/python" -m pip install --quiet --upgrade setuptools aiohttp -e '.[$(EXTRAS)]' && \
+	{ echo "# The versions that the tests ran with, written by: make constraints PYTHON=python3.11" && \
+	  "$$scratch/bin/python" -m pip freeze --all --exclude pip --exclude-editable; } > $(CONSTRAINTS).new && \
+	mv $(CONSTRAINTS).new $(CONSTRAINTS)
+
+clean: ## Remove what the commands above made
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

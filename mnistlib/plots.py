@@ -1,0 +1,418 @@
+"""Every figure of the series: arrays in, ``Axes`` out.
+
+Imports without TensorFlow. Each function draws on the ``ax`` it is given or on a figure of its own,
+writes a title that says what to see, and returns the ``Axes``. Colours come from a palette that
+colour-blind readers can tell apart, and no meaning rests on colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+
+from mnistlib.metrics import Calibration, Difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pandas.io.formats.style import Styler
+
+INK = "gray_r"
+"""Digits are drawn dark on light, as on paper."""
+
+PALETTE = sns.color_palette("colorblind")
+_RIGHT, _WRONG = PALETTE[0], PALETTE[3]
+
+
+def use_style() -> None:
+    """Set the series' fonts, sizes and grid for the figures that follow."""
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        palette="colorblind",
+        rc={
+            "axes.grid.axis": "y",
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "axes.titlesize": 12,
+            "figure.dpi": 90,
+            "figure.constrained_layout.use": True,
+            "image.interpolation": "nearest",
+        },
+    )
+
+
+def table(frame: pd.DataFrame, *, title: str, formats: Mapping[str, str] | None = None) -> Styler:
+    """Show a table with its title above it.
+
+    Args:
+        frame: The table; its index is shown when it has a name.
+        title: What the table says, and on which digits.
+        formats: Column → format string, such as ``"{:.2%}"``.
+    """
+    styler = frame.style.set_caption(title).set_uuid("table").format(formats or {}, precision=2)
+    heading = {"selector": "caption", "props": "font-weight: bold; text-align: left"}
+    styler = styler.set_table_styles([heading])
+    return styler if frame.index.name else styler.hide(axis="index")
+
+
+def sample_grid(
+    images: np.ndarray,
+    captions: Sequence[object] | None = None,
+    *,
+    columns: int = 10,
+    title: str = "",
+    cmap: str = INK,
+    limits: tuple[float, float] | None = (0, 255),
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw small pictures side by side, row by row.
+
+    Args:
+        images: (n, height, width) of any number type.
+        captions: One for each picture, written under it.
+        columns: Pictures in a row.
+        title: What to see.
+        cmap: Matplotlib colour map.
+        limits: Values drawn in the lowest and highest colour. None: symmetric about zero, as wide
+            as the largest value of each picture, for weights and filters.
+        ax: Where to draw.
+    """
+    images = np.asarray(images)
+    if images.ndim != 3 or len(images) == 0:
+        raise ValueError(f"images must be (n, height, width), n > 0; received {images.shape}")
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(
+            f"captions must be one for each of {len(images)} images; received {len(captions)}"
+        )
+    count, height, width = images.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    gap = max(1, width // 10)
+    pitch_x = width + gap
+    pitch_y = height + gap + (round(0.36 * height) if captions is not None else 0)
+    if limits is None:
+        images = images / np.maximum(np.abs(images).max(axis=(1, 2), keepdims=True), 1e-12)
+        limits = (-1, 1)
+    canvas = np.full((rows * pitch_y, columns * pitch_x), np.nan)
+    for number, image in enumerate(images):
+        top, left = number // columns * pitch_y, number % columns * pitch_x
+        canvas[top : top + height, left : left + width] = image
+    if ax is None:
+        inch = 9 / columns if columns > 5 else 1.5
+        _, ax = plt.subplots(figsize=(inch * columns, inch * rows * pitch_y / pitch_x + 0.4))
+    ax.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1])
+    for number, caption in enumerate(captions if captions is not None else ()):
+        ax.text(
+            number % columns * pitch_x + width / 2,
+            number // columns * pitch_y + height + 1,
+            str(caption),
+            ha="center",
+            va="top",
+            fontsize=9,
+        )
+    for number in range(count):
+        corner = (number % columns * pitch_x - 0.5, number // columns * pitch_y - 0.5)
+        ax.add_patch(Rectangle(corner, width, height, fill=False, lw=0.5, ec="0.8"))
+    ax.set_title(title)
+    ax.set_axis_off()
+    return ax
+
+
+def predictions(
+    images: np.ndarray,
+    y_true: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    columns: int = 10,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw digits with the answer given: right ones plain, wrong ones crossed and framed.
+
+    Args:
+        images: uint8 (n, 28, 28).
+        y_true: Labels (n,).
+        probabilities: float (n, 10).
+        columns: Pictures in a row.
+        title: What to see.
+        ax: Where to draw.
+    """
+    y_pred = probabilities.argmax(axis=1)
+    captions = [
+        f"{given} ✓ {p:.0%}" if given == true else f"✗ {given}, is {true}\n{p:.0%}"
+        for given, true, p in zip(y_pred, y_true, probabilities.max(axis=1), strict=True)
+    ]
+    ax = sample_grid(images, captions, columns=columns, title=title, ax=ax)
+    for frame, text, right in zip(ax.patches, ax.texts, y_pred == y_true, strict=True):
+        frame.set(ec=_RIGHT if right else _WRONG, lw=1 if right else 2.5, ls="-" if right else "--")
+        text.set(color=_RIGHT if right else _WRONG, weight="normal" if right else "bold")
+    return ax
+
+
+def class_counts(
+    labels: Mapping[str, np.ndarray],
+    *,
+    title: str = "Every digit is about one in ten",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw each class's share of several sets of labels: ``{"training": y_train, …}``."""
+    ax = _axes(ax, (8, 3))
+    width = 0.8 / len(labels)
+    for place, (name, y) in enumerate(labels.items()):
+        share = np.bincount(y, minlength=10) / len(y)
+        where = np.arange(10) + (place - (len(labels) - 1) / 2) * width
+        hatch = ("", "//", "..")[place % 3]
+        ax.bar(where, share, width, label=f"{name} ({len(y):,})", hatch=hatch, ec="white")
+    ax.axhline(0.1, color="0.3", ls=":", lw=1)
+    ax.annotate("one in ten", (9.5, 0.1), va="bottom", ha="right", fontsize=9)
+    ax.set(title=title, xlabel="digit", ylabel="share of the set")
+    ax.set_xticks(range(10))
+    ax.set_ylim(0, 0.14)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(ncols=len(labels), loc="upper left", frameon=False)
+    return ax
+
+
+def pixel_statistics(pixels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the columns mean, std, min and max of ``data.pixel_table`` where the pixels lie."""
+    names = ["mean", "std", "min", "max"]
+    maps = pixels[names].to_numpy().T.reshape(4, 28, 28)
+    ax = sample_grid(
+        maps, names, columns=4, cmap="viridis", title="Ink gathers in the middle", ax=ax
+    )
+    ax.figure.colorbar(ax.images[0], ax=ax, label="pixel value, 0–255", shrink=0.7)
+    return ax
+
+
+def class_images(images: np.ndarray, labels: np.ndarray, *, ax: Axes | None = None) -> Axes:
+    """Draw the mean (top) and the standard deviation (bottom) of each class's images."""
+    groups = [images[labels == digit].astype(np.float32) for digit in range(10)]
+    maps = [group.mean(axis=0) for group in groups] + [group.std(axis=0) for group in groups]
+    captions = [f"mean {digit}" for digit in range(10)] + [f"sd {digit}" for digit in range(10)]
+    return sample_grid(
+        np.stack(maps),
+        captions,
+        title="The average digit is legible; its outline is where writers differ",
+        ax=ax,
+    )
+
+
+def pixel_map(
+    values: np.ndarray, *, title: str, label: str, cmap: str = "viridis", ax: Axes | None = None
+) -> Axes:
+    """Draw one value for each pixel, (28, 28), with a colour bar that ``label`` explains."""
+    ax = _axes(ax, (5.4, 3.6))
+    image = ax.imshow(values, cmap=cmap)
+    ax.set(title=title, xlabel="column", ylabel="row")
+    ax.grid(visible=False)
+    ax.figure.colorbar(image, ax=ax, label=label)
+    return ax
+
+
+def projection(
+    points: np.ndarray, labels: np.ndarray, *, title: str, ax: Axes | None = None
+) -> Axes:
+    """Draw digits projected to the plane, (n, 2), and each class's numeral at its centre."""
+    ax = _axes(ax, (6.5, 5.5))
+    colours = sns.color_palette("husl", 10)
+    for digit in range(10):
+        group = points[labels == digit]
+        ax.scatter(*group.T, s=7, alpha=0.6, color=colours[digit], linewidths=0)
+        ax.text(
+            *np.median(group, axis=0),
+            str(digit),
+            fontsize=16,
+            weight="bold",
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colours[digit], "lw": 2},
+        )
+    ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
+    ax.grid(visible=False)
+    return ax
+
+
+def curves(
+    history: Mapping[str, Sequence[float]],
+    *,
+    metric: str = "loss",
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a metric after each epoch on training and, where measured, on validation digits.
+
+    Args:
+        history: ``History.history``.
+        metric: ``"loss"``, ``"accuracy"`` or another key.
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (5, 3.4))
+    for key, name, style in (
+        (metric, "training", "o-"),
+        (f"val_{metric}", "validation", "s--"),
+    ):
+        if key in history:
+            epochs = np.arange(1, len(history[key]) + 1)
+            ax.plot(epochs, history[key], style, ms=4, label=name)
+    ax.set(title=title, xlabel="epoch", ylabel=metric)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if metric == "accuracy":
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.legend(frameon=False)
+    return ax
+
+
+def confusion(
+    counts: np.ndarray, *, title: str = "Confused digits", ax: Axes | None = None
+) -> Axes:
+    """Draw a confusion matrix (10, 10); colour marks the mistakes, numbers give every count."""
+    ax = _axes(ax, (7, 5.5))
+    mistakes = counts.astype(float)
+    np.fill_diagonal(mistakes, np.nan)
+    sns.heatmap(
+        mistakes,
+        annot=np.where(counts == 0, "", counts.astype(str)),
+        fmt="",
+        cmap="rocket_r",
+        vmin=0,
+        linewidths=0.5,
+        annot_kws={"fontsize": 9},
+        cbar_kws={"label": "digits confused"},
+        ax=ax,
+    )
+    # The diagonal, left white, is what was right.
+    for digit in range(10):
+        ax.text(digit + 0.5, digit + 0.5, counts[digit, digit], ha="center", va="center", size=9)
+    ax.set(title=title, xlabel="predicted digit", ylabel="true digit")
+    ax.tick_params(axis="y", rotation=0)
+    ax.grid(visible=False)
+    return ax
+
+
+def reliability(
+    calibration: Calibration, *, title: str = "Is the confidence earned?", ax: Axes | None = None
+) -> Axes:
+    """Draw accuracy against confidence; on the dotted diagonal the two agree."""
+    ax = _axes(ax, (4.6, 4.2))
+    held = calibration.count > 0
+    ax.plot([0, 1], [0, 1], ":", color="0.4", label="confidence = accuracy")
+    ax.plot(calibration.confidence[held], calibration.accuracy[held], "o-", label="measured")
+    for x, y, n in zip(
+        calibration.confidence[held],
+        calibration.accuracy[held],
+        calibration.count[held],
+        strict=True,
+    ):
+        ax.annotate(f"{n:,}", (x, y), (4, -9), textcoords="offset points", fontsize=7)
+    ax.set(title=title, xlabel="confidence", ylabel="share of right answers")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set(xlim=(0, 1.04), ylim=(0, 1.04))
+    ax.legend(frameon=False, loc="upper left")
+    return ax
+
+
+def coverage(
+    lines: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str, ax: Axes | None = None
+) -> Axes:
+    """Draw the error rate against the share of digits answered, one line for each model.
+
+    Args:
+        lines: Name → ``metrics.accuracy_by_coverage``.
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (6, 3.6))
+    for (name, (share, accuracy)), style in zip(lines.items(), _styles(), strict=False):
+        ax.plot(share, 1 - accuracy, style, label=name)
+    ax.set(title=title, xlabel="share of digits answered", ylabel="wrong among the answered")
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.legend(frameon=False)
+    return ax
+
+
+def comparison(
+    accuracies: Mapping[str, Sequence[float]],
+    *,
+    claims: Mapping[str, float] | None = None,
+    title: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw each recipe's accuracy, a dot a seed and a bar at the mean; a diamond is a claim.
+
+    Args:
+        accuracies: Name → accuracy with each seed, 0–1.
+        claims: Name → accuracy that the reference project claims, 0–1.
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (7.5, 0.5 * len(accuracies) + 1.4))
+    for row, (name, values) in enumerate(accuracies.items()):
+        ax.plot(values, [row] * len(values), "o", color=PALETTE[0], alpha=0.6, ms=5)
+        ax.plot([np.mean(values)] * 2, [row - 0.28, row + 0.28], color=PALETTE[0], lw=2.5)
+        if claims and name in claims:
+            ax.plot(claims[name], row, "D", mfc="none", mec=PALETTE[3], mew=1.8)
+    ax.plot([], [], "o", color=PALETTE[0], alpha=0.6, label="one seed")
+    ax.plot([], [], "|", color=PALETTE[0], ms=14, mew=2.5, label="mean")
+    if claims:
+        ax.plot([], [], "D", mfc="none", mec=PALETTE[3], mew=1.8, label="claimed")
+    ax.set_yticks(range(len(accuracies)), list(accuracies))
+    ax.invert_yaxis()
+    ax.set(title=title, xlabel="test accuracy")
+    ax.xaxis.get_major_locator().set_params(nbins=6)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    ax.grid(axis="x")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
+def differences(found: Mapping[str, Difference], *, title: str, ax: Axes | None = None) -> Axes:
+    """Draw mean differences in accuracy with their 95 % intervals; hollow where zero is inside."""
+    ax = _axes(ax, (7.5, 0.45 * len(found) + 1.2))
+    ax.axvline(0, color="0.3", lw=1)
+    for row, difference in enumerate(found.values()):
+        clear = difference.low > 0 or difference.high < 0
+        low, mean, high = (100 * v for v in (difference.low, difference.mean, difference.high))
+        ax.plot([low, high], [row, row], color=PALETTE[0], lw=2)
+        ax.plot(mean, row, "o", mec=PALETTE[0], mfc=PALETTE[0] if clear else "white", ms=8, mew=2)
+    ax.set_yticks(range(len(found)), list(found))
+    ax.invert_yaxis()
+    ax.set(title=title, xlabel="difference in test accuracy, percentage points")
+    ax.grid(axis="x")
+    return ax
+
+
+def by_layer(
+    lines: Mapping[str, Mapping[str, float]],
+    *,
+    title: str,
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one value for each layer, first to last, on a logarithmic scale; a line a network."""
+    ax = _axes(ax, (6, 3.4))
+    for (name, values), style in zip(lines.items(), _styles(), strict=False):
+        ax.plot(list(values), list(values.values()), f"o{style}", label=name)
+    ax.set_yscale("log")
+    ax.set(title=title, xlabel="layer, from the pixels to the answer", ylabel=ylabel)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _styles() -> tuple[str, ...]:
+    return ("-", "--", "-.", ":")
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    return plt.subplots(figsize=size)[1] if ax is None else ax

@@ -1,0 +1,118 @@
+"""What the tests share: real digits, and places that hold no MNIST."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from mnistlib import data
+
+# A slow machine is no failure, and nothing is written beside the code.
+settings.register_profile("mnistlib", deadline=None, database=None)
+settings.load_profile("mnistlib")
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.Digits:
+    """The full MNIST where it can be had, else the offline sample."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Running on the offline sample")
+        return data.load()
+
+
+@pytest.fixture(scope="session")
+def sample(digits) -> data.Digits:
+    """The offline sample, which takes seconds to read."""
+    return data.load("sample") if digits.is_mnist else digits
+
+
+@pytest.fixture(scope="session")
+def mnist(digits) -> data.Digits:
+    """The full MNIST; a test that asks for it is skipped where it cannot be had."""
+    if not digits.is_mnist:
+        pytest.skip("needs the full MNIST: set MNISTLIB_DATA, or let it be downloaded")
+    return digits
+
+
+@pytest.fixture(scope="session")
+def mnist_arrays(mnist) -> dict[str, np.ndarray]:
+    return {name: getattr(mnist, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+
+
+@pytest.fixture(scope="session")
+def mnist_npz(mnist_arrays) -> Iterator[Path]:
+    """A ``.npz`` with the full MNIST in Keras's layout."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mnist.npz"
+        np.savez(path, **mnist_arrays)
+        yield path
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder for files too large to be kept after the test, as ``tmp_path`` keeps them."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def closed_port() -> int:
+    """Find a port of this machine on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch) -> SimpleNamespace:
+    """No MNIST anywhere: no variable, empty caches, and addresses that refuse the connection."""
+    monkeypatch.delenv(data.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    addresses = tuple((f"http://127.0.0.1:{closed_port()}/", files) for _, files in data.ADDRESSES)
+    monkeypatch.setattr(data, "ADDRESSES", addresses)
+    (tmp_path / "keras" / "datasets").mkdir(parents=True)
+    return SimpleNamespace(
+        keras=tmp_path / "keras" / "datasets" / "mnist.npz",
+        cache=tmp_path / "cache",
+        refused=addresses,
+    )
+
+
+@contextlib.contextmanager
+def _serving(folder: Path) -> Iterator[SimpleNamespace]:
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield SimpleNamespace(address=f"http://127.0.0.1:{server.server_port}/", asked=asked)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator:
+    """Serve a folder over HTTP: ``serve(folder)`` → ``.address``, and ``.asked``, the requests."""
+    with contextlib.ExitStack() as stack:
+        yield lambda folder: stack.enter_context(_serving(folder))

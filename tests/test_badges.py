@@ -1,0 +1,110 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import badges
+import pytest
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A small repository: pyproject.toml, a README and one notebook with badge and set-up cell."""
+    shutil.copy(badges.ROOT / "pyproject.toml", tmp_path)
+    address = badges.repository()
+    badge = f"https://colab.research.google.com/github/{address}/blob/main/notebooks/01_a.ipynb"
+    readme = f"git clone https://github.com/{address}\n\n[Colab]({badge})\n"
+    (tmp_path / "README.md").write_text(readme)
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": ["# Read – é\n", f"[Colab]({badge})"]},
+        {
+            "cell_type": "code",
+            "execution_count": 1,
+            "metadata": {},
+            "outputs": [],
+            "source": badges.setup_cell().splitlines(keepends=True),
+        },
+    ]
+    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernelspec, "language_info": {"name": "python"}}
+    notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_a.ipynb").write_text(
+        json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return tmp_path
+
+
+def everything(clone):
+    return "".join(path.read_text(encoding="utf-8") for path in clone.rglob("*") if path.is_file())
+
+
+def test_this_repository_follows_its_pyproject():
+    assert badges.stale() == []
+
+
+def test_an_address_is_written_everywhere_and_nothing_else_changes(clone):
+    old, before = badges.repository(), everything(clone)
+    changed = badges.set_repository("someone/digits", clone)
+    assert {path.name for path in changed} == {"pyproject.toml", "README.md", "01_a.ipynb"}
+    assert everything(clone) == before.replace(old, "someone/digits")
+    assert badges.repository(clone) == "someone/digits"
+
+
+def test_writing_it_twice_changes_nothing_more(clone):
+    badges.set_repository("someone/digits", clone)
+    assert badges.set_repository("someone/digits", clone) == []
+
+
+def test_a_badge_or_set_up_cell_that_strays_is_noticed_and_mended(clone):
+    path = clone / "notebooks" / "01_a.ipynb"
+    good = path.read_text(encoding="utf-8")
+    assert badges.stale(clone) == []
+    for right, wrong in [("/github/-owner-/", "/github/stranger/"), ("--quiet", "--upgrade")]:
+        path.write_text(good.replace(right, wrong), encoding="utf-8")
+        assert badges.stale(clone) == [path]
+        badges.set_repository("someone/digits", clone)
+        assert badges.stale(clone) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "digits", "https://github.com/a/b", "-owner-/digits", "a/b/c", "a b/c", "a/", "a--b/c"],
+)
+def test_what_is_no_repository_is_refused(clone, name):
+    before = everything(clone)
+    with pytest.raises(ValueError, match=r"REPO must be owner/name.*; received") as caught:
+        badges.set_repository(name, clone)
+    assert repr(name) in str(caught.value)
+    assert everything(clone) == before
+
+
+def test_ruff_accepts_the_set_up_cell_whatever_the_length_of_the_address(clone):
+    badges.set_repository(f"{'o' * 39}/{'n' * 60}", clone)
+    for arguments in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *arguments, "notebooks"],
+            cwd=clone,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_set_up_cell_passes_where_the_package_is(tmp_path):
+    assert run_setup(tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("package", ["", "raise ImportError('missing')"])
+def test_the_set_up_cell_says_what_to_do_about_another_package(tmp_path, package):
+    (tmp_path / "mnistlib.py").write_text(package)
+    done = run_setup(tmp_path)
+    assert done.returncode == 1
+    assert "ImportError: mnist-notebooks is not installed." in done.stderr
+
+
+def run_setup(folder):
+    """Run the set-up cell as a script outside Colab, where the %pip line stays untouched."""
+    script = folder / "cell.py"
+    script.write_text(badges.setup_cell().replace("%pip", "print() #"))
+    return subprocess.run([sys.executable, script], capture_output=True, text=True)

@@ -1,0 +1,72 @@
+import itertools
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+CONSTRAINTS = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+
+# conda-forge splits these: the base package is what the package index has, without extra software.
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
+
+
+ALL = [*PROJECT["dependencies"], *itertools.chain(*EXTRAS.values())]
+
+
+def bounds(requirements):
+    parsed = map(Requirement, requirements)
+    return {canonicalize_name(each.name): str(each.specifier) for each in parsed}
+
+
+def pins():
+    return [Requirement(line) for line in CONSTRAINTS if not line.startswith("#")]
+
+
+def test_conda_environment_says_the_same_as_pyproject():
+    listed = bounds(each for each in CONDA["dependencies"] if isinstance(each, str))
+    conda = {CONDA_NAMES.get(name, name): bound for name, bound in listed.items()}
+    assert conda.pop("pip") == ""
+    assert conda.pop("python") == PROJECT["requires-python"]
+    assert conda == bounds(PROJECT["dependencies"] + EXTRAS["notebooks"])
+
+
+def test_conda_environment_installs_the_package_itself_through_pip():
+    (pip,) = (each["pip"] for each in CONDA["dependencies"] if isinstance(each, dict))
+    assert pip == ["-e .[sample,test]"]
+    assert {"sample", "test"} <= EXTRAS.keys()
+
+
+def test_constraints_pin_every_line_exactly():
+    for pin in pins():
+        assert re.fullmatch(r"==[\w.+!]+", str(pin.specifier)), str(pin)
+        assert pin.url is None
+
+
+def test_constraints_say_how_they_are_made():
+    assert CONSTRAINTS[0].startswith("#")
+    assert "make constraints" in CONSTRAINTS[0]
+
+
+def test_constraints_name_no_host_and_not_the_package():
+    for line in CONSTRAINTS:
+        assert "://" not in line
+        assert not line.startswith("-")
+    assert PROJECT["name"] not in bounds(CONSTRAINTS[1:])
+
+
+@pytest.mark.parametrize("requirement", map(Requirement, ALL), ids=str)
+def test_constraints_satisfy_every_bound(requirement):
+    name = canonicalize_name(requirement.name)
+    found = [pin for pin in pins() if canonicalize_name(pin.name) == name]
+    assert found, f"{name} is not pinned: run make constraints"
+    for pin in found:
+        (exact,) = pin.specifier
+        assert requirement.specifier.contains(exact.version)
