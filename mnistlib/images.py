@@ -64,7 +64,7 @@ def vary(
     down = 1 + draw.uniform([count], -zoom, zoom)
     move_x = draw.uniform([count], -pixels, pixels)
     move_y = draw.uniform([count], -pixels, pixels)
-    # The transform takes an output position to the input position it is read from, about the middle.
+    # The transform maps each output position to the input position that it is read from.
     a, b = tf.cos(angle) / across, tf.sin(angle) / across
     c, d = -tf.sin(angle) / down, tf.cos(angle) / down
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2

@@ -335,12 +335,12 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     """
     from scipy.stats import t
 
-    differences = np.subtract(first, second)
-    if np.shape(first) != np.shape(second) or differences.ndim != 1 or len(differences) < 2:
+    if np.shape(first) != np.shape(second) or np.ndim(first) != 1 or len(first) < 2:
         raise ValueError(
             "first and second must hold one value for each of the same two or more seeds; received "
             f"{np.shape(first)} and {np.shape(second)}"
         )
+    differences = np.subtract(first, second)
     n = len(differences)
     mean = float(differences.mean())
     error = float(differences.std(ddof=1) / np.sqrt(n))

@@ -322,22 +322,38 @@ def reliability(
     return ax
 
 
-def coverage(
-    lines: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str, ax: Axes | None = None
+def lines(
+    found: Mapping[str, tuple[Sequence, Sequence[float]]],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    percent: str = "",
+    log: bool = False,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw the error rate against the share of digits answered, one line for each model.
+    """Draw several lines, told apart by colour, dashes and marks.
 
     Args:
-        lines: Name → ``metrics.accuracy_by_coverage``.
+        found: Name → ``(x, y)``.
         title: What to see.
+        xlabel: What is on the horizontal axis, with its unit.
+        ylabel: What is on the vertical axis, with its unit.
+        percent: The axes that hold shares in 0–1, to be written in per cent: ``"x"``, ``"y"`` or
+            ``"xy"``.
+        log: Make the vertical axis logarithmic.
         ax: Where to draw.
     """
     ax = _axes(ax, (6, 3.6))
-    for (name, (share, accuracy)), style in zip(lines.items(), _styles(), strict=False):
-        ax.plot(share, 1 - accuracy, style, label=name)
-    ax.set(title=title, xlabel="share of digits answered", ylabel="wrong among the answered")
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    marks = zip("os^Dv", ("-", "--", "-.", ":", "-"), strict=True)
+    for (name, (x, y)), (mark, dashes) in zip(found.items(), marks, strict=False):
+        # Marks on long lines would run together.
+        ax.plot(x, y, dashes, marker=mark if len(x) <= 30 else "", ms=5, label=name)
+    if log:
+        ax.set_yscale("log")
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    for letter in percent:
+        getattr(ax, f"{letter}axis").set_major_formatter(PercentFormatter(1))
     ax.legend(frameon=False)
     return ax
 
@@ -391,27 +407,6 @@ def differences(found: Mapping[str, Difference], *, title: str, ax: Axes | None 
     ax.set(title=title, xlabel="difference in test accuracy, percentage points")
     ax.grid(axis="x")
     return ax
-
-
-def by_layer(
-    lines: Mapping[str, Mapping[str, float]],
-    *,
-    title: str,
-    ylabel: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw one value for each layer, first to last, on a logarithmic scale; a line a network."""
-    ax = _axes(ax, (6, 3.4))
-    for (name, values), style in zip(lines.items(), _styles(), strict=False):
-        ax.plot(list(values), list(values.values()), f"o{style}", label=name)
-    ax.set_yscale("log")
-    ax.set(title=title, xlabel="layer, from the pixels to the answer", ylabel=ylabel)
-    ax.legend(frameon=False)
-    return ax
-
-
-def _styles() -> tuple[str, ...]:
-    return ("-", "--", "-.", ":")
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

@@ -42,7 +42,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "cnn": Recipe(epochs=6, batch_size=64, learning_rate=4e-3, one_cycle=True),
+    "cnn": Recipe(epochs=5, batch_size=64, learning_rate=4e-3, one_cycle=True),
 }
 """Recipes by model name; a name that is not here trains by ``Recipe()``."""
 
@@ -57,7 +57,7 @@ class Run:
         history: Loss and metrics by epoch, as in ``History.history``.
         probabilities: Predictions for the test images, float32 (n, 10).
         accuracy: Share of test images recognised, 0–1.
-        seconds: Duration of the training, compilation included.
+        seconds: Duration of the training; the first run's includes the compilation.
     """
 
     seed: int
@@ -113,54 +113,17 @@ def fit(
         ValueError: The lengths of ``x`` and ``y`` differ, there is nothing to train on, or a number
             is not positive.
     """
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(
-            f"x and y must be equally long and not empty; received {len(x)} and {len(y)}"
-        )
-    recipe = RECIPES.get(model.name, Recipe())
-    epochs = recipe.epochs if epochs is None else epochs
-    batch_size = recipe.batch_size if batch_size is None else batch_size
-    if epochs < 1 or batch_size < 1:
-        raise ValueError(
-            f"epochs and batch_size must be at least 1; received {epochs} and {batch_size}"
-        )
-    if not model.compiled:
-        rate = recipe.learning_rate if learning_rate is None else learning_rate
-        steps = epochs * -(-len(x) // batch_size)
-        compile_model(
-            model,
-            one_hot=np.ndim(y) == 2,
-            learning_rate=rate,
-            one_cycle_steps=steps if recipe.one_cycle else None,
-        )
-    elif learning_rate is not None:
-        raise ValueError(
-            "learning_rate cannot be given for a compiled model: its optimizer has one; received "
-            f"{learning_rate}"
-        )
-    jit = choose_jit(model) if jit_compile is None else jit_compile
-    common = {
-        "epochs": epochs,
-        "verbose": verbose,
-        "callbacks": list(callbacks),
-        "validation_data": validation,
-        "validation_batch_size": 2_000,
-        "shuffle": False,
-    }
-    reason = _why_not_compiled(model)
-    if reason:
-        warnings.warn(f"Training with Keras's usual loop: {reason}", stacklevel=2)
-        keras.utils.set_random_seed(seed)
-        return model.fit(x, y, batch_size=batch_size, **(common | {"shuffle": True}))
-    _create_variables(model, x[:1], y[:1])
-    stretches = _Stretches(model, x, y, batch_size=batch_size, seed=seed, augment=augment, jit=jit)
-    # Keras keeps a train_function that is already there, and calls it once for each element of the
-    # data set: here the number of a stretch of batches.
-    model.train_function = stretches
-    try:
-        return model.fit(tf.data.Dataset.range(len(stretches)), **common)
-    finally:
-        model.train_function = None
+    trainer = _Trainer(
+        model,
+        x,
+        y,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        jit_compile=jit_compile,
+        augment=augment,
+    )
+    return trainer.fit(seed=seed, validation=validation, callbacks=callbacks, verbose=verbose)
 
 
 def compile_model(
@@ -196,11 +159,18 @@ def compile_model(
 def choose_jit(model: keras.Model) -> bool:
     """Decide whether XLA makes this model faster on a CPU.
 
-    It does for dense layers. Its convolutions are several times slower than TensorFlow's own, and
-    so are the random numbers of its dropout.
+    It does for dense layers and for ``models.PatchConv2D``. Its convolutions and pooling gradients
+    are several times slower than TensorFlow's own, and so are the random numbers of its dropout
+    over single values (dropout of whole maps needs few of them).
     """
-    slow = (keras.layers.Dropout, keras.src.layers.convolutional.base_conv.BaseConv)
-    return not any(isinstance(layer, slow) for layer in model._flatten_layers())
+    kinds = keras.layers
+    spared = (models.PatchConv2D, kinds.SpatialDropout2D)
+    slow = (kinds.Conv1D, kinds.Conv2D, kinds.Conv3D, kinds.Conv2DTranspose, kinds.DepthwiseConv2D,
+            kinds.SeparableConv2D, kinds.MaxPooling2D, kinds.Dropout)  # fmt: skip
+    return not any(
+        isinstance(layer, slow) and not isinstance(layer, spared)
+        for layer in model._flatten_layers()
+    )
 
 
 def repeat(
@@ -210,9 +180,13 @@ def repeat(
     *,
     test: tuple[np.ndarray, np.ndarray],
     seeds: int = 5,
-    **options,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    verbose: int = 0,
+    **preparation,
 ) -> Iterator[Run]:
     """Train the same recipe with seeds 0, 1, 2, …; yields each run as it ends.
+
+    Each run equals ``fit`` with that seed; the compilation is shared.
 
     Args:
         model: A name in ``models.NAMES``, or a function that builds a model when called with
@@ -221,16 +195,27 @@ def repeat(
         y: Training labels.
         test: ``(images, labels)``, looked at once, after each training.
         seeds: How many seeds; a claim needs at least five.
-        **options: As for ``fit``.
+        validation: ``(x, y)`` measured after every epoch; never trained on.
+        verbose: As for ``fit``.
+        **preparation: ``epochs``, ``batch_size``, ``learning_rate``, ``augment`` and
+            ``jit_compile``, as for ``fit``.
 
     Yields:
         One ``Run`` a seed.
     """
     build = partial(models.build, model) if isinstance(model, str) else model
+    trainer = None
     for seed in range(seeds):
-        network = build(seed=seed)
         start = time.perf_counter()
-        history = fit(network, x, y, seed=seed, **options)
+        network = build(seed=seed)
+        if trainer is None:
+            trainer = _Trainer(build(seed=seed), x, y, **preparation)
+            fresh = _values(trainer.model.optimizer)
+        # One compiled network is trained again and again, each time from this seed's start.
+        _assign(trainer.model, _values(network))
+        _assign(trainer.model.optimizer, fresh)
+        history = trainer.fit(seed=seed, validation=validation, verbose=verbose)
+        _assign(network, _values(trainer.model))
         seconds = time.perf_counter() - start
         probabilities = models.predict_proba(network, test[0])
         accuracy = metrics.accuracy(test[1], probabilities.argmax(axis=1))
@@ -254,16 +239,85 @@ def gradient_norms(model: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str
     }
 
 
+class _Trainer:
+    """A model made ready to be trained, once or several times, by one compiled function."""
+
+    def __init__(
+        self, model, x, y, *, epochs=None, batch_size=None, learning_rate=None, jit_compile=None,
+        augment=None,
+    ):  # fmt: skip
+        if len(x) != len(y) or len(x) == 0:
+            raise ValueError(
+                f"x and y must be equally long and not empty; received {len(x)} and {len(y)}"
+            )
+        recipe = RECIPES.get(model.name, Recipe())
+        self.epochs = recipe.epochs if epochs is None else epochs
+        self.batch_size = recipe.batch_size if batch_size is None else batch_size
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(
+                "epochs and batch_size must be at least 1; received "
+                f"{self.epochs} and {self.batch_size}"
+            )
+        if not model.compiled:
+            steps = self.epochs * -(-len(x) // self.batch_size)
+            compile_model(
+                model,
+                one_hot=np.ndim(y) == 2,
+                learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+                one_cycle_steps=steps if recipe.one_cycle else None,
+            )
+        elif learning_rate is not None:
+            raise ValueError(
+                "learning_rate cannot be given for a compiled model: its optimizer has one; "
+                f"received {learning_rate}"
+            )
+        self.model, self.x, self.y = model, x, y
+        _create_variables(model, x[:1], y[:1])
+        self.reason = _why_not_compiled(model)
+        if self.reason:
+            return
+        jit = choose_jit(model) if jit_compile is None else jit_compile
+        self.stretches = _Stretches(
+            model, x, y, batch_size=self.batch_size, augment=augment, jit=jit
+        )
+
+    def fit(self, *, seed, validation=None, callbacks=(), verbose=0):
+        common = {
+            "epochs": self.epochs,
+            "verbose": verbose,
+            "callbacks": list(callbacks),
+            "validation_data": validation,
+            "validation_batch_size": 2_000,
+        }
+        if self.reason:
+            warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=3)
+            keras.utils.set_random_seed(seed)
+            return self.model.fit(self.x, self.y, batch_size=self.batch_size, **common)
+        self.stretches.restart(seed)
+        # Keras keeps a train_function that is already there, and calls it once for each element of
+        # the data set: here the number of a stretch of batches.
+        self.model.train_function = self.stretches
+        numbers = tf.data.Dataset.range(len(self.stretches))
+        try:
+            return self.model.fit(numbers, shuffle=False, **common)
+        finally:
+            self.model.train_function = None
+
+
 class _Stretches:
     """Keras's ``train_function``: each call trains on the next stretch of an epoch's batches."""
 
-    def __init__(self, model, x, y, *, batch_size, seed, augment, jit):
+    def __init__(self, model, x, y, *, batch_size, augment, jit):
         self.model, self.batch_size, self.augment, self.jit = model, batch_size, augment, jit
-        self.rng = np.random.default_rng(seed)
         self.x, self.y = tf.constant(x), tf.constant(y)
-        self.order = np.arange(len(x), dtype=np.int32)
+        self.restart(0)
         self.length = max(1, _DIGITS_PER_CALL[jit] // batch_size) * batch_size
         self.run = self._compiled()
+
+    def restart(self, seed: int) -> None:
+        """Begin again with the order of digits that belongs to a seed."""
+        self.rng = np.random.default_rng(seed)
+        self.order = np.arange(len(self.x), dtype=np.int32)
 
     def __len__(self) -> int:
         """How many stretches make an epoch."""
@@ -332,6 +386,22 @@ class _Stretches:
 
         tf.while_loop(lambda start: start < tf.shape(x)[0], step, [0])
         return self.model.get_metrics_result()
+
+
+def _values(owner: keras.Model | keras.optimizers.Optimizer) -> list[np.ndarray]:
+    return [np.array(variable) for variable in _variables(owner)]
+
+
+def _assign(owner: keras.Model | keras.optimizers.Optimizer, values: list[np.ndarray]) -> None:
+    for variable, value in zip(_variables(owner), values, strict=True):
+        variable.assign(value)
+
+
+def _variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """List a model's weights and random states, or an optimizer's variables, in a fixed order."""
+    if isinstance(owner, keras.Model):
+        return [*owner.trainable_variables, *owner.non_trainable_variables]
+    return owner.variables
 
 
 def _create_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:

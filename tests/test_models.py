@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import itertools
+import random
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+from scipy.special import expit, softmax
+
+from mnistlib import models
+from mnistlib._tensorflow import keras, tf
+
+PARAMETERS = {
+    "dense_128": 101_770,
+    "dense_128_64_32_sigmoid": 111_146,
+    "dense_32_16": 25_818,
+    "dense_128_64": 109_386,
+}
+WIDTHS = {
+    "dense_128": [128],
+    "dense_128_64_32_sigmoid": [128, 64, 32],
+    "dense_32_16": [32, 16],
+    "dense_128_64": [128, 64],
+}
+
+
+@pytest.fixture(scope="module")
+def images(digits) -> np.ndarray:
+    return digits.x_test[:200]
+
+
+@pytest.fixture(scope="module", params=models.NAMES)
+def model(request) -> keras.Model:
+    return models.build(request.param, seed=3)
+
+
+# --- architectures ------------------------------------------------------------------------------
+
+
+def test_names_are_the_series_networks():
+    assert set(models.NAMES) == {*PARAMETERS, "cnn"}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_dense_networks_have_the_parameters_counted_by_hand(name):
+    widths = [28 * 28, *WIDTHS[name], 10]
+    by_hand = sum((before + 1) * after for before, after in itertools.pairwise(widths))
+    assert models.build(name).count_params() == by_hand == PARAMETERS[name]
+
+
+def test_cnn_is_small_and_counted_by_hand():
+    model = models.build("cnn")
+    first, second = (model.get_layer(f"convolution_{number}") for number in (1, 2))
+    size, filters = first.kernel_size[0], (first.filters, second.filters)
+    side = ((28 - size) // 2 + 1 - second.kernel_size[0]) // 2 + 1
+    by_hand = (
+        (size**2 + 1) * filters[0]
+        + (second.kernel_size[0] ** 2 * filters[0] + 1) * filters[1]
+        + (side**2 * filters[1] + 1) * 10
+    )
+    assert model.count_params() == by_hand <= 50_000
+
+
+def test_built_model_is_named_uncompiled_and_takes_raw_digits(model):
+    assert model.name in models.NAMES
+    assert not model.compiled
+    assert model.input_shape == (None, 28, 28)
+    assert model.inputs[0].dtype == "uint8"
+    assert model.output_shape == (None, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "activations"),
+    [("dense_128_64_32_sigmoid", ["relu", "sigmoid", "sigmoid"]), ("dense_32_16", ["relu"] * 2)],
+)
+def test_hidden_layers_have_their_activations(name, activations):
+    model = models.build(name)
+    hidden = [model.get_layer(f"hidden_{number + 1}") for number in range(len(activations))]
+    assert [layer.activation.__name__ for layer in hidden] == activations
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(ValueError, match=r"name must be one of dense_128, .*received 'dense_129'"):
+        models.build("dense_129")
+
+
+def test_activations_of_another_number_are_refused():
+    with pytest.raises(ValueError, match=r"each of the 2 hidden layers; received \['relu'\]"):
+        models.dense([8, 4], activation=["relu"])
+
+
+def test_dense_without_hidden_layers_is_softmax_regression(images):
+    model = models.dense([])
+    kernel, bias = model.get_weights()
+    expected = softmax(images.reshape(-1, 784) / 255 @ kernel + bias, axis=1)
+    np.testing.assert_allclose(models.predict_proba(model, images), expected, atol=1e-6)
+
+
+# --- seeds --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_seed_fixes_the_weights(name):
+    first, again, other = (models.build(name, seed=seed) for seed in (1, 1, 2))
+    for one, same, different in zip(
+        first.get_weights(), again.get_weights(), other.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, same)
+        if one.ndim > 1:  # biases begin at zero whatever the seed
+            assert (one != different).any()
+
+
+def test_layers_of_equal_shape_begin_with_different_weights():
+    model = models.dense([10, 10, 10])
+    kernels = [model.get_layer(name).kernel.numpy() for name in ("hidden_2", "hidden_3", "digit")]
+    assert len({kernel.tobytes() for kernel in kernels}) == 3
+
+
+def test_seed_fixes_the_dropout_masks():
+    def mask(seed):
+        dropout = models.dense([64], dropout=0.5, seed=seed).get_layer("dropout_1")
+        return np.asarray(dropout(np.ones((4, 64), np.float32), training=True))
+
+    np.testing.assert_array_equal(mask(1), mask(1))
+    assert (mask(1) != mask(2)).any()
+
+
+def test_build_touches_no_global_random_state():
+    def draws():
+        return [
+            random.random(),
+            np.random.random(),  # noqa: NPY002 - the global state is what is watched
+            float(tf.random.uniform([])),
+            float(keras.random.uniform([])),
+        ]
+
+    keras.utils.set_random_seed(5)
+    undisturbed = draws()
+    keras.utils.set_random_seed(5)
+    for name in models.NAMES:
+        models.build(name, seed=9)
+    models.dense([4], dropout=0.5, batch_normalization=True, seed=9)
+    assert draws() == undisturbed
+
+
+# --- the convolution by patches -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [12, 13])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "step"), [(1, 1), (3, 1), (5, 1), (3, 2), (6, 2), (6, 3), (2, 3)])
+def test_patch_convolution_is_kerass_convolution(length, channels, size, step):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(3, length, length + step, channels)), tf.float32)
+    results = []
+    for kind in (models.PatchConv2D, keras.layers.Conv2D):
+        layer = kind(4, size, strides=step, activation="tanh")
+        layer.build(x.shape)
+        weights = np.random.default_rng(1)
+        layer.set_weights([weights.normal(size=w.shape) for w in layer.get_weights()])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y * tf.cast(tf.reshape(tf.range(tf.size(y)), y.shape), tf.float32))
+        assert layer.compute_output_shape(x.shape) == y.shape
+        results.append([y, *tape.gradient(loss, [x, layer.kernel, layer.bias])])
+    for ours, kerass in zip(*results, strict=True):
+        # float32 sums of up to some thousand terms, taken in another order.
+        scale = np.abs(kerass).max()
+        np.testing.assert_allclose(ours, kerass, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("options", "received"),
+    [
+        ({"padding": "same"}, "'same'"),
+        ({"dilation_rate": 2}, r"\(2, 2\)"),
+        ({"groups": 2}, "2"),
+        ({"kernel_size": (3, 2)}, r"\(3, 2\) and \(1, 1\)"),
+        ({"strides": (1, 2)}, r"\(3, 3\) and \(1, 2\)"),
+    ],
+)
+def test_patch_convolution_refuses_what_it_cannot_do(options, received):
+    layer = models.PatchConv2D(**({"filters": 4, "kernel_size": 3} | options))
+    with pytest.raises(ValueError, match=f"received .*{received}"):
+        layer(np.zeros((1, 8, 8, 2), np.float32))
+
+
+# --- predictions --------------------------------------------------------------------------------
+
+
+def test_predictions_are_float32_rows_that_sum_to_one(model, images):
+    probabilities = models.predict_proba(model, images)
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (200, 10)
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_predictions_are_those_of_kerass_predict(model, images):
+    expected = model.predict(images, verbose=0)
+    np.testing.assert_allclose(models.predict_proba(model, images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 200, 1_000])
+def test_batch_size_does_not_change_predictions(model, images, batch_size):
+    # Matrix products of other sizes may add in another order: float32 rounding, 1e-7 of 1.
+    some = images[:30]
+    np.testing.assert_allclose(
+        models.predict_proba(model, some, batch_size=batch_size),
+        models.predict_proba(model, some),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batch_size_below_one_is_refused(model, images, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size must be at least 1; received {batch_size}"):
+        models.predict_proba(model, images, batch_size=batch_size)
+
+
+def test_prediction_is_the_forward_pass_written_by_hand(images):
+    model = models.build("dense_128_64_32_sigmoid", seed=4)
+    weights = [weight.astype(np.float64) for weight in model.get_weights()]
+    x = images.reshape(-1, 784) / 255
+    for number, function in enumerate([lambda z: np.maximum(z, 0), expit, expit]):
+        x = function(x @ weights[2 * number] + weights[2 * number + 1])
+    expected = softmax(x @ weights[6] + weights[7], axis=1)
+    np.testing.assert_allclose(models.predict_proba(model, images), expected, atol=1e-6)
+
+
+def test_one_image_and_no_image(model, images):
+    np.testing.assert_array_equal(
+        models.predict_proba(model, images[0]), models.predict_proba(model, images[:1])
+    )
+    assert models.predict_proba(model, images[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize(
+    ("bad", "received"),
+    [
+        (np.zeros((2, 28, 28), np.float32), r"float32 \(2, 28, 28\)"),
+        (np.zeros((2, 28, 28), bool), r"bool \(2, 28, 28\)"),
+        (np.zeros((2, 784), np.uint8), r"uint8 \(2, 784\)"),
+        (np.zeros((2, 28, 28, 1), np.uint8), r"uint8 \(2, 28, 28, 1\)"),
+        (np.zeros((28, 2, 28), np.uint8), r"uint8 \(28, 2, 28\)"),
+        (np.zeros(784, np.uint8), r"uint8 \(784,\)"),
+    ],
+)
+def test_images_of_another_shape_or_type_are_refused(model, bad, received):
+    with pytest.raises(ValueError, match=f"images must be uint8 .*received {received}"):
+        models.predict_proba(model, bad)
+
+
+def test_features_are_the_convolution_written_by_hand(images):
+    model = models.build("cnn", seed=1)
+    maps = models.features(model, images[:5], "convolution_1")
+    layer = model.get_layer("convolution_1")
+    kernel, bias = (weight.astype(np.float64) for weight in layer.get_weights())
+    assert maps.dtype == np.float32
+    for image, made in zip(images[:5], maps, strict=True):
+        for number in range(layer.filters):
+            everywhere = correlate2d(image / 255, kernel[:, :, 0, number], mode="valid")
+            expected = np.maximum(everywhere[::2, ::2] + bias[number], 0)
+            np.testing.assert_allclose(made[..., number], expected, atol=1e-5)
+
+
+def test_features_of_the_last_layer_are_the_predictions(model, images):
+    np.testing.assert_allclose(
+        models.features(model, images, "digit"), models.predict_proba(model, images), atol=1e-6
+    )
+
+
+def test_features_leave_dropout_out(images):
+    model = models.dense([16], dropout=0.5)
+    np.testing.assert_array_equal(
+        models.features(model, images, "dropout_1"), models.features(model, images, "hidden_1")
+    )
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_saved_model_predicts_the_same_and_nothing_else_is_left(model, images, tmp_path):
+    path = tmp_path / "model.keras"
+    assert models.save(model, str(path)) == path
+    loaded = models.load(str(path))
+    assert list(tmp_path.iterdir()) == [path]
+    assert loaded.name == model.name
+    np.testing.assert_array_equal(
+        models.predict_proba(loaded, images), models.predict_proba(model, images)
+    )
+
+
+def test_saving_again_replaces_the_file(images, tmp_path):
+    for seed in (0, 1):
+        model = models.build("dense_32_16", seed=seed)
+        models.save(model, tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        models.predict_proba(models.load(tmp_path / "model.keras"), images),
+        models.predict_proba(model, images),
+    )
+
+
+def test_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = models.save(models.build("dense_32_16"), tmp_path / "model.keras")
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk: the system refuses to let any file grow beyond 20,000 bytes.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            models.save(models.build("dense_128"), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model", "model.keras.zip"])
+def test_other_file_types_are_refused(tmp_path, name):
+    model = models.build("dense_32_16")
+    with pytest.raises(ValueError, match=f"must end in .keras; received '.*{name}'"):
+        models.save(model, tmp_path / name)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=f"must end in .keras; received '.*{name}'"):
+        models.load(tmp_path / name)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"no file '{tmp_path / 'gone.keras'}'"):
+        models.load(tmp_path / "gone.keras")
+
+
+def test_hdf5_file_under_a_keras_name_is_refused(tmp_path):
+    model = models.build("dense_32_16")
+    model.save(tmp_path / "model.h5")
+    disguised = (tmp_path / "model.h5").rename(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=str(disguised)):
+        models.load(disguised)
+
+
+def test_lambda_layer_in_a_file_is_refused_and_not_run(tmp_path, images):
+    touched = tmp_path / "run"
+
+    def trap(x, touched=str(touched)):
+        Path(touched).touch()
+        return x
+
+    inputs = keras.Input((28, 28), dtype="uint8")
+    outputs = keras.layers.Lambda(lambda x: trap(x))(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
+    touched.unlink()  # building the model ran the function
+    with pytest.raises(ValueError, match="Lambda"):
+        models.load(tmp_path / "model.keras")
+    assert not touched.exists()
