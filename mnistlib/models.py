@@ -66,6 +66,31 @@ class PatchConv2D(layers.Conv2D):
         return ops.reshape(products, (-1, rows, columns, self.filters))
 
 
+@keras.saving.register_keras_serializable(package="mnistlib")
+class BlockMaxPooling2D(layers.MaxPooling2D):
+    """A ``MaxPooling2D`` of blocks side by side, computed as a maximum over two axes.
+
+    Same result as ``keras.layers.MaxPooling2D`` with its own defaults, in a form whose gradient XLA
+    compiles into fast code for CPUs.
+    """
+
+    def call(self, inputs: keras.KerasTensor):
+        """Keep the largest value of each block of (n, height, width, c)."""
+        (down, across), ops = self.pool_size, keras.ops
+        if self.strides != self.pool_size or self.padding != "valid":
+            raise ValueError(
+                "BlockMaxPooling2D knows padding='valid' and strides as large as the pool; received "
+                f"{self.padding!r} and {self.strides}"
+            )
+        _, height, width, channels = inputs.shape
+        rows, columns = height // down, width // across
+        blocks = ops.reshape(
+            inputs[:, : rows * down, : columns * across],
+            (-1, rows, down, columns, across, channels),
+        )
+        return ops.max(blocks, axis=(2, 4))
+
+
 def build(name: str, *, seed: int = 0) -> keras.Model:
     """Build one of the networks in ``NAMES``, uncompiled.
 
@@ -135,39 +160,41 @@ def dense(
 
 
 def convolutional(
-    filters: tuple[int, int] = (32, 64),
+    filters: tuple[int, int] = (16, 32),
     *,
-    dropout: float = 0.2,
+    dropout: float = 0.1,
     name: str = "convolutional",
     seed: int = 0,
 ) -> keras.Model:
     """Build a plain network of two convolutions, uncompiled.
 
-    Both convolutions step by two pixels, which halves the picture as pooling would, at a quarter of
-    the arithmetic (Springenberg et al. 2015, arXiv:1412.6806).
+    The first convolution steps by two pixels, which halves the picture as pooling would, at a
+    quarter of the arithmetic (Springenberg et al. 2015, arXiv:1412.6806).
 
     Args:
         filters: Filters of the 6×6 and of the 3×3 convolution.
-        dropout: Share of the last feature maps zeroed in training, each map as a whole, 0–1.
+        dropout: Share of the pooled feature maps zeroed in training, each map as a whole, 0–1.
         name: The model's name.
         seed: Fixes the initial weights and the dropout masks.
 
     Returns:
-        A model with layers ``convolution_1`` (12×12 maps) and ``convolution_2`` (5×5 maps).
+        A model with layers ``convolution_1`` (12×12 maps), ``convolution_2`` (10×10 maps) and
+        ``pool`` (5×5 maps).
     """
     seeds = _seeds(seed)
     x = inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="pixels")
     x = layers.Rescaling(1 / 255, name="rescale")(x)
     x = layers.Reshape((SIDE, SIDE, 1), name="add_channel")(x)
-    for number, (count, size) in enumerate(zip(filters, (6, 3), strict=True), start=1):
+    for number, (count, size, step) in enumerate(zip(filters, (6, 3), (2, 1), strict=True), 1):
         x = PatchConv2D(
             count,
             size,
-            strides=2,
+            strides=step,
             activation="relu",
             kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
             name=f"convolution_{number}",
         )(x)
+    x = BlockMaxPooling2D(name="pool")(x)
     if dropout:
         x = layers.SpatialDropout2D(dropout, seed=next(seeds), name="dropout")(x)
     x = layers.Flatten(name="flatten")(x)
