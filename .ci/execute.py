@@ -1,11 +1,12 @@
 """Execute the committed notebooks in place, on the full MNIST. Run by ``make execute``.
 
 Nothing of the execution stays but outputs and counts: no times in the cells, no widget state, and
-nothing of papermill's.
+nothing of papermill's. The figure of a cell tagged ``readme-figure`` is the README's.
 """
 
 from __future__ import annotations
 
+import base64
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ import nbformat
 from nbclient import NotebookClient
 
 from mnistlib import batch, data
+
+README_FIGURE = Path(__file__).resolve().parent.parent / ".github" / "mistakes.png"
 
 
 def execute(path: Path) -> None:
@@ -41,6 +44,11 @@ def execute(path: Path) -> None:
     new = path.with_suffix(".new")
     nbformat.write(notebook, new)
     new.replace(path)
+    for cell in notebook.cells:
+        if "readme-figure" in cell.metadata.get("tags", []):
+            data_of = [output.data for output in cell.outputs if "data" in output]
+            png = next(shown["image/png"] for shown in data_of if "image/png" in shown)
+            README_FIGURE.write_bytes(base64.b64decode(png))
 
 
 def main(names: list[str]) -> None:

@@ -79,7 +79,7 @@ class BlockMaxPooling2D(layers.MaxPooling2D):
         (down, across), ops = self.pool_size, keras.ops
         if self.strides != self.pool_size or self.padding != "valid":
             raise ValueError(
-                "BlockMaxPooling2D knows padding='valid' and strides as large as the pool; received "
+                "BlockMaxPooling2D knows padding='valid' and strides equal to the pool; received "
                 f"{self.padding!r} and {self.strides}"
             )
         _, height, width, channels = inputs.shape

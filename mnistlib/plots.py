@@ -28,6 +28,7 @@ INK = "gray_r"
 
 PALETTE = sns.color_palette("colorblind")
 _RIGHT, _WRONG = PALETTE[0], PALETTE[3]
+_LINE_INCHES = 0.19  # a line of a caption, with its share of the space below
 
 
 def use_style() -> None:
@@ -87,6 +88,7 @@ def sample_grid(
         ax: Where to draw.
     """
     images = np.asarray(images)
+    captions = None if captions is None else list(captions)
     if images.ndim != 3 or len(images) == 0:
         raise ValueError(f"images must be (n, height, width), n > 0; received {images.shape}")
     if captions is not None and len(captions) != len(images):
@@ -98,7 +100,9 @@ def sample_grid(
     rows = -(-count // columns)
     gap = max(1, width // 10)
     pitch_x = width + gap
-    pitch_y = height + gap + (round(0.36 * height) if captions is not None else 0)
+    inch = 9 / columns if columns > 5 else 1.5
+    written = max((str(caption).count("\n") + 1 for caption in captions or ()), default=0)
+    pitch_y = height + gap + round(_LINE_INCHES * written * pitch_x / inch)
     if limits is None:
         images = images / np.maximum(np.abs(images).max(axis=(1, 2), keepdims=True), 1e-12)
         limits = (-1, 1)
@@ -107,10 +111,9 @@ def sample_grid(
         top, left = number // columns * pitch_y, number % columns * pitch_x
         canvas[top : top + height, left : left + width] = image
     if ax is None:
-        inch = 9 / columns if columns > 5 else 1.5
         _, ax = plt.subplots(figsize=(inch * columns, inch * rows * pitch_y / pitch_x + 0.4))
     ax.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1])
-    for number, caption in enumerate(captions if captions is not None else ()):
+    for number, caption in enumerate(captions or ()):
         ax.text(
             number % columns * pitch_x + width / 2,
             number // columns * pitch_y + height + 1,

@@ -159,8 +159,8 @@ def compile_model(
 def choose_jit(model: keras.Model) -> bool:
     """Decide whether XLA makes this model faster on a CPU.
 
-    It does for dense layers and for the layers of ``models``. Its convolutions and pooling gradients
-    are several times slower than TensorFlow's own, and so are the random numbers of its dropout
+    It does for dense layers and for the layers of ``models``. Its own convolutions and pooling
+    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout
     over single values (dropout of whole maps needs few of them).
     """
     kinds = keras.layers

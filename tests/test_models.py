@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import resource
 from pathlib import Path
@@ -54,13 +55,9 @@ def test_dense_networks_have_the_parameters_counted_by_hand(name):
 def test_cnn_is_small_and_counted_by_hand():
     model = models.build("cnn")
     first, second = (model.get_layer(f"convolution_{number}") for number in (1, 2))
-    size, filters = first.kernel_size[0], (first.filters, second.filters)
-    side = ((28 - size) // 2 + 1 - second.kernel_size[0]) // 2 + 1
-    by_hand = (
-        (size**2 + 1) * filters[0]
-        + (second.kernel_size[0] ** 2 * filters[0] + 1) * filters[1]
-        + (side**2 * filters[1] + 1) * 10
-    )
+    pixels, maps = first.kernel_size[0] ** 2, second.kernel_size[0] ** 2 * first.filters
+    features = math.prod(model.get_layer("pool").output.shape[1:])
+    by_hand = (pixels + 1) * first.filters + (maps + 1) * second.filters + (features + 1) * 10
     assert model.count_params() == by_hand <= 50_000
 
 
@@ -146,7 +143,7 @@ def test_build_touches_no_global_random_state():
     assert draws() == undisturbed
 
 
-# --- the convolution by patches -----------------------------------------------------------------
+# --- layers of our own --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [12, 13])
@@ -187,6 +184,32 @@ def test_patch_convolution_refuses_what_it_cannot_do(options, received):
     layer = models.PatchConv2D(**({"filters": 4, "kernel_size": 3} | options))
     with pytest.raises(ValueError, match=f"received .*{received}"):
         layer(np.zeros((1, 8, 8, 2), np.float32))
+
+
+@pytest.mark.parametrize("pool", [2, 3, (2, 3)])
+@pytest.mark.parametrize("length", [12, 13])
+def test_block_max_pooling_is_kerass_max_pooling(length, pool):
+    # No two values are equal: among equal ones, Keras gives the gradient to the first, ours to all.
+    values = np.random.default_rng(0).permutation(2 * length * (length + 1) * 3)
+    x = tf.constant(values.reshape(2, length, length + 1, 3), tf.float32)
+    results = []
+    for kind in (models.BlockMaxPooling2D, keras.layers.MaxPooling2D):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = kind(pool)(x)
+            loss = tf.reduce_sum(y**2)
+        assert kind(pool).compute_output_shape(x.shape) == y.shape
+        results.append([y, tape.gradient(loss, x)])
+    for ours, kerass in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, kerass)
+
+
+@pytest.mark.parametrize(
+    ("options", "received"), [({"padding": "same"}, "'same'"), ({"strides": 1}, r"\(1, 1\)")]
+)
+def test_block_max_pooling_refuses_what_it_cannot_do(options, received):
+    with pytest.raises(ValueError, match=f"received .*{received}"):
+        models.BlockMaxPooling2D(2, **options)(np.zeros((1, 8, 8, 2), np.float32))
 
 
 # --- predictions --------------------------------------------------------------------------------
@@ -260,11 +283,12 @@ def test_features_are_the_convolution_written_by_hand(images):
     maps = models.features(model, images[:5], "convolution_1")
     layer = model.get_layer("convolution_1")
     kernel, bias = (weight.astype(np.float64) for weight in layer.get_weights())
+    step = layer.strides[0]
     assert maps.dtype == np.float32
     for image, made in zip(images[:5], maps, strict=True):
         for number in range(layer.filters):
             everywhere = correlate2d(image / 255, kernel[:, :, 0, number], mode="valid")
-            expected = np.maximum(everywhere[::2, ::2] + bias[number], 0)
+            expected = np.maximum(everywhere[::step, ::step] + bias[number], 0)
             np.testing.assert_allclose(made[..., number], expected, atol=1e-5)
 
 

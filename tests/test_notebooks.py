@@ -206,3 +206,11 @@ def test_relative_links_and_pictures_exist(path):
         if not re.match(r"[a-z]+:|#", link):
             target = path.parent / unquote(link.partition("#")[0])
             assert target.exists(), link
+
+
+def test_every_measured_figure_of_the_readme_stands_in_a_notebook():
+    measured = re.findall(r"\d+\.\d+ ± \d+\.\d+ %", (ROOT / "README.md").read_text("utf-8"))
+    assert measured
+    outputs = "".join(path.read_text("utf-8") for path in SERIES)
+    for figure in measured:
+        assert figure in outputs, figure

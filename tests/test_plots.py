@@ -1,0 +1,124 @@
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+from mnistlib import data, metrics, plots
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (12, 28, 28)).astype(np.uint8)
+LABELS = np.arange(12) % 10
+PROBABILITIES = np.eye(10)[(LABELS + (np.arange(12) == 3)) % 10] * 0.91 + 0.009
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    plots.use_style()
+    yield
+    plt.close("all")
+
+
+FIGURES = {
+    "sample_grid": lambda ax: plots.sample_grid(IMAGES, LABELS, title="t", ax=ax),
+    "predictions": lambda ax: plots.predictions(IMAGES, LABELS, PROBABILITIES, title="t", ax=ax),
+    "class_counts": lambda ax: plots.class_counts({"a": LABELS, "b": LABELS}, ax=ax),
+    "pixel_statistics": lambda ax: plots.pixel_statistics(data.pixel_table(IMAGES), ax=ax),
+    "class_images": lambda ax: plots.class_images(IMAGES, LABELS, ax=ax),
+    "pixel_map": lambda ax: plots.pixel_map(IMAGES[0], title="t", label="value", ax=ax),
+    "projection": lambda ax: plots.projection(RNG.normal(size=(12, 2)), LABELS, title="t", ax=ax),
+    "curves": lambda ax: plots.curves({"loss": [2, 1], "val_loss": [2, 1.5]}, title="t", ax=ax),
+    "confusion": lambda ax: plots.confusion(metrics.confusion(LABELS, LABELS[::-1]), ax=ax),
+    "reliability": lambda ax: plots.reliability(metrics.calibration(LABELS, PROBABILITIES), ax=ax),
+    "lines": lambda ax: plots.lines(
+        {"a": ([1, 2], [0.5, 0.6])}, title="t", xlabel="x", ylabel="y", ax=ax
+    ),
+    "comparison": lambda ax: plots.comparison(
+        {"R0": [0.97, 0.98]}, claims={"R0": 0.97}, title="t", ax=ax
+    ),
+    "differences": lambda ax: plots.differences(
+        {"a": metrics.paired_difference([0.9, 0.91, 0.92], [0.8, 0.82, 0.81])}, title="t", ax=ax
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_draws_on_the_axes_given_or_its_own_and_has_a_title(name):
+    _, given = plt.subplots()
+    assert FIGURES[name](given) is given
+    own = FIGURES[name](None)
+    assert isinstance(own, Axes)
+    assert own is not given
+    own.figure.canvas.draw()
+    assert own.get_title(loc="left")
+    if own.axison:
+        assert own.get_xlabel()
+        assert own.get_ylabel() or name in {"comparison", "differences"}
+
+
+def test_a_grid_shows_every_image_once_in_reading_order():
+    ax = plots.sample_grid(IMAGES, columns=5)
+    canvas = ax.images[0].get_array()
+    pitch_y, pitch_x = canvas.shape[0] // 3, canvas.shape[1] // 5
+    for number, image in enumerate(IMAGES):
+        top, left = number // 5 * pitch_y, number % 5 * pitch_x
+        assert np.array_equal(canvas[top : top + 28, left : left + 28], image)
+
+
+def test_captions_stand_under_their_images_in_order():
+    ax = plots.sample_grid(IMAGES, [f"no. {n}" for n in range(12)])
+    assert [text.get_text() for text in ax.texts] == [f"no. {n}" for n in range(12)]
+
+
+def test_wrong_answers_differ_by_sign_and_by_the_frames_dashes():
+    ax = plots.predictions(IMAGES, LABELS, PROBABILITIES)
+    for number, (text, frame) in enumerate(zip(ax.texts, ax.patches, strict=True)):
+        assert ("✗" in text.get_text()) == (number == 3)
+        assert ("✓" in text.get_text()) == (number != 3)
+        assert (frame.get_linestyle() == "--") == (number == 3)
+
+
+def test_the_confusion_matrix_writes_every_count():
+    counts = RNG.integers(0, 50, (10, 10))
+    written = [text.get_text() for text in plots.confusion(counts).texts if text.get_text()]
+    assert sorted(written) == sorted(
+        [str(n) for n in counts[~np.eye(10, dtype=bool)] if n] + [str(n) for n in np.diag(counts)]
+    )
+
+
+def test_a_difference_whose_interval_holds_zero_is_hollow():
+    clear = metrics.Difference(0.01, 0.005, 0.015, 0.001)
+    unclear = metrics.Difference(0.01, -0.005, 0.025, 0.2)
+    ax = plots.differences({"clear": clear, "unclear": unclear}, title="t")
+    hollow = [line.get_mfc() == "white" for line in ax.lines if line.get_marker() == "o"]
+    assert hollow == [False, True]
+
+
+def test_percent_axes_say_percent():
+    ax = plots.lines({"a": ([0, 1], [0.1, 0.2])}, title="t", xlabel="x", ylabel="y", percent="y")
+    ax.figure.canvas.draw()
+    assert all("%" in label.get_text() for label in ax.get_yticklabels())
+    assert not any("%" in label.get_text() for label in ax.get_xticklabels())
+
+
+def test_a_table_has_its_title_and_the_same_text_every_time():
+    frame = pd.DataFrame({"a": [0.5], "b": ["x"]})
+    html = [
+        plots.table(frame, title="What it says", formats={"a": "{:.1%}"}).to_html() for _ in "12"
+    ]
+    assert html[0] == html[1]
+    assert "What it says" in html[0]
+    assert "50.0%" in html[0]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "captions", "named"),
+    [(IMAGES[0], None, "images"), (IMAGES[:0], None, "images"), (IMAGES, ["one"], "captions")],
+)
+def test_a_grid_refuses_what_it_cannot_draw(pictures, captions, named):
+    with pytest.raises(ValueError, match=named):
+        plots.sample_grid(pictures, captions)
