@@ -24,7 +24,7 @@ from mnistlib.metrics import Expectation
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 """Where the series lies in a clone of the repository."""
 
-QUICK: dict[str, Any] = {"EPOCHS": 2, "SEEDS": 2}
+QUICK: dict[str, Any] = {"EPOCHS": 2, "SEEDS": 2, "PROJECTED": 500}
 """Parameters of a quick look, for the notebooks that have them."""
 
 

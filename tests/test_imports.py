@@ -28,18 +28,9 @@ def test_data_images_metrics_and_plots_do_not_import_tensorflow():
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
 
 
-def test_importing_and_training_models_writes_nothing_to_standard_error():
+def test_importing_models_writes_nothing_to_standard_error():
     """Not even TensorFlow's C++ does, which passes Python's ``sys.stderr`` by."""
-    ran = python(
-        "import os\n"
-        "import numpy as np\n"
-        "from mnistlib import models, training\n"
-        "model = models.build('dense_32_16')\n"
-        "x, y = np.zeros((64, 28, 28), np.uint8), np.zeros(64, np.uint8)\n"
-        "training.fit(model, x, y, epochs=1)\n"
-        "models.predict_proba(model, x)\n"
-        "os.write(2, b'open again')\n"
-    )
+    ran = python("import os, mnistlib.models\nos.write(2, b'open again')")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "open again")
 
 
