@@ -6,9 +6,11 @@ division by 255 is its first layer, so nobody can forget it or do it twice.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,22 @@ CLASSES = 10
 SIDE = 28
 
 
+_FOR_XLA = ContextVar("for_xla", default=False)
+
+
+@contextlib.contextmanager
+def written_for_xla() -> Iterator[None]:
+    """Within, ``PatchConv2D`` and ``BlockMaxPooling2D`` take the form that XLA compiles best."""
+    token = _FOR_XLA.set(True)
+    try:
+        yield
+    finally:
+        _FOR_XLA.reset(token)
+
+
 @keras.saving.register_keras_serializable(package="mnistlib")
 class PatchConv2D(layers.Conv2D):
-    """A ``Conv2D`` without padding, computed as one matrix product over all patches.
+    """A ``Conv2D`` without padding, for XLA computed as one matrix product over all patches.
 
     Same weights and same result as ``keras.layers.Conv2D``. XLA compiles slices and a matrix
     product into fast code for CPUs, which it does not do for convolutions and their gradients
@@ -43,6 +58,8 @@ class PatchConv2D(layers.Conv2D):
                 "kernel_size and strides of PatchConv2D must be the same down and across; received "
                 f"{self.kernel_size} and {self.strides}"
             )
+        if not _FOR_XLA.get():
+            return super().convolution_op(inputs, kernel)
         size, step = self.kernel_size[0], self.strides[0]
         _, height, width, channels = inputs.shape
         if step > 1 and all(length % step == 0 for length in (size, height, width)):
@@ -68,7 +85,7 @@ class PatchConv2D(layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="mnistlib")
 class BlockMaxPooling2D(layers.MaxPooling2D):
-    """A ``MaxPooling2D`` of blocks side by side, computed as a maximum over two axes.
+    """A ``MaxPooling2D`` of blocks side by side, for XLA computed as a maximum over two axes.
 
     Same result as ``keras.layers.MaxPooling2D`` with its own defaults, in a form whose gradient XLA
     compiles into fast code for CPUs.
@@ -82,6 +99,8 @@ class BlockMaxPooling2D(layers.MaxPooling2D):
                 "BlockMaxPooling2D knows padding='valid' and strides equal to the pool; received "
                 f"{self.padding!r} and {self.strides}"
             )
+        if not _FOR_XLA.get():
+            return super().call(inputs)
         _, height, width, channels = inputs.shape
         rows, columns = height // down, width // across
         blocks = ops.reshape(

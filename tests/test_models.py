@@ -158,7 +158,7 @@ def test_patch_convolution_is_kerass_convolution(length, channels, size, step):
         layer.build(x.shape)
         weights = np.random.default_rng(1)
         layer.set_weights([weights.normal(size=w.shape) for w in layer.get_weights()])
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, models.written_for_xla():
             tape.watch(x)
             y = layer(x)
             loss = tf.reduce_sum(y * tf.cast(tf.reshape(tf.range(tf.size(y)), y.shape), tf.float32))
@@ -194,7 +194,7 @@ def test_block_max_pooling_is_kerass_max_pooling(length, pool):
     x = tf.constant(values.reshape(2, length, length + 1, 3), tf.float32)
     results = []
     for kind in (models.BlockMaxPooling2D, keras.layers.MaxPooling2D):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, models.written_for_xla():
             tape.watch(x)
             y = kind(pool)(x)
             loss = tf.reduce_sum(y**2)
