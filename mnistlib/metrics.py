@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mnistlib.data import CLASSES
+
 if TYPE_CHECKING:
     import pandas as pd
-
-CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def report(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     import pandas as pd
     from sklearn.metrics import precision_recall_fscore_support
 
-    _agreement(y_true, y_pred)
+    _check_classes(y_true, y_pred)
     columns = precision_recall_fscore_support(
         y_true, y_pred, labels=range(CLASSES), zero_division=0
     )
@@ -200,7 +200,7 @@ def confusion(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """Count digits by true class (row) and predicted class (column), int (10, 10)."""
     from sklearn.metrics import confusion_matrix
 
-    _agreement(y_true, y_pred)
+    _check_classes(y_true, y_pred)
     return confusion_matrix(y_true, y_pred, labels=range(CLASSES))
 
 
@@ -358,3 +358,13 @@ def _agreement(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
             f"{np.shape(y_true)} and {np.shape(y_pred)}"
         )
     return np.asarray(y_true) == np.asarray(y_pred)
+
+
+def _check_classes(y_true: np.ndarray, y_pred: np.ndarray) -> None:
+    _agreement(y_true, y_pred)
+    for name, labels in (("y_true", y_true), ("y_pred", y_pred)):
+        if np.min(labels) < 0 or np.max(labels) >= CLASSES:
+            raise ValueError(
+                f"{name} must hold labels 0–{CLASSES - 1}; received "
+                f"{np.min(labels)} to {np.max(labels)}"
+            )

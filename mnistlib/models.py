@@ -16,12 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from mnistlib._tensorflow import keras
+from mnistlib.data import CLASSES, SIDE
 
 layers = keras.layers
-
-CLASSES = 10
-SIDE = 28
-
 
 _FOR_XLA = ContextVar("for_xla", default=False)
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 
 import numpy as np
 
@@ -111,8 +112,8 @@ def fit(
         Keras's ``History``.
 
     Raises:
-        ValueError: The lengths of ``x`` and ``y`` differ, there is nothing to train on, or a number
-            is not positive.
+        ValueError: The lengths of ``x`` and ``y`` differ, there is nothing to train on, a label is
+            no class of the model, or a number is not positive.
     """
     trainer = _Trainer(
         model,
@@ -254,14 +255,14 @@ class _Trainer:
         recipe = RECIPES.get(model.name, Recipe())
         self.epochs = recipe.epochs if epochs is None else epochs
         self.batch_size = recipe.batch_size if batch_size is None else batch_size
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(
-                "epochs and batch_size must be at least 1; received "
-                f"{self.epochs} and {self.batch_size}"
-            )
+        for name in ("epochs", "batch_size"):
+            number = getattr(self, name)
+            if not isinstance(number, Integral) or number < 1:
+                raise ValueError(f"{name} must be a whole number from 1; received {number!r}")
         if learning_rate is not None and not learning_rate > 0:
             raise ValueError(f"learning_rate must be positive; received {learning_rate}")
         if not model.compiled:
+            _check_labels(y, classes=model.output_shape[-1])
             steps = self.epochs * -(-len(x) // self.batch_size)
             compile_model(
                 model,
@@ -420,9 +421,16 @@ def _create_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
     y_pred = model(x, training=False)
     model.compute_loss(x, y, y_pred)
     model.compute_metrics(x, y, y_pred)
-    model.reset_metrics()
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+
+
+def _check_labels(y: np.ndarray, *, classes: int) -> None:
+    if np.ndim(y) == 2 and np.shape(y)[1] != classes:
+        raise ValueError(f"y must have {classes} columns, one a class; received {np.shape(y)}")
+    # A label beyond the classes makes the loss nan, with no word of why.
+    if np.ndim(y) == 1 and (np.min(y) < 0 or np.max(y) >= classes):
+        raise ValueError(f"y must hold labels 0–{classes - 1}; received {np.min(y)} to {np.max(y)}")
 
 
 def _why_not_compiled(model: keras.Model) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import tempfile
 import threading
@@ -90,6 +91,26 @@ def nowhere(tmp_path, monkeypatch) -> SimpleNamespace:
         cache=tmp_path / "cache",
         refused=addresses,
     )
+
+
+@pytest.fixture
+def global_random_state() -> Iterator[None]:
+    """Fail a test that draws from, or seeds, one of the global random generators."""
+    from mnistlib._tensorflow import keras, tf
+
+    def draws():
+        return [
+            random.random(),
+            np.random.random(),  # noqa: NPY002 - the global state is what is watched
+            float(tf.random.uniform([])),
+            float(keras.random.uniform([])),
+        ]
+
+    keras.utils.set_random_seed(5)
+    undisturbed = draws()
+    keras.utils.set_random_seed(5)
+    yield
+    assert draws() == undisturbed
 
 
 @contextlib.contextmanager

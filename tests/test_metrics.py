@@ -134,6 +134,14 @@ def test_report_agrees_with_scikit_learns_classification_report(labels):
         )
 
 
+@pytest.mark.parametrize("function", [metrics.report, metrics.confusion])
+@pytest.mark.parametrize(("wrong", "label"), [("y_true", 10), ("y_pred", -1)])
+def test_labels_that_are_no_digit_are_refused(function, wrong, label):
+    given = {"y_true": np.array([1, 2]), "y_pred": np.array([1, 2])} | {wrong: np.array([1, label])}
+    with pytest.raises(ValueError, match=f"{wrong} must hold labels 0–9; received .*{label}"):
+        function(**given)
+
+
 @given(labels_and_predictions())
 def test_confusion_counts_each_digit_in_its_cell(labels):
     counts = metrics.confusion(*labels)
