@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -25,7 +26,7 @@ _FOR_XLA = ContextVar("for_xla", default=False)
 
 @contextlib.contextmanager
 def written_for_xla() -> Iterator[None]:
-    """Within, ``PatchConv2D`` and ``BlockMaxPooling2D`` take the form that XLA compiles best."""
+    """Within, the layers of this module take the form that XLA compiles best."""
     token = _FOR_XLA.set(True)
     try:
         yield
@@ -107,6 +108,29 @@ class BlockMaxPooling2D(layers.MaxPooling2D):
         return ops.max(blocks, axis=(2, 4))
 
 
+@keras.saving.register_keras_serializable(package="mnistlib")
+class HashDropout(layers.Dropout):
+    """A ``Dropout`` whose masks, for XLA, are hashed from a seed and each value's number.
+
+    XLA writes Keras's random numbers into every loop that uses them and computes them there anew,
+    which costs more than the layers around. A hash of two multiplications (Wellons 2018, "Hash
+    function prospector") is cheap enough for that, and random enough for masks.
+    """
+
+    def call(self, inputs: keras.KerasTensor, training: bool = False):
+        """Zero a share ``rate`` of the values in training; the others grow by 1 / (1 − rate)."""
+        if not training or self.rate == 0 or not _FOR_XLA.get():
+            return super().call(inputs, training=training)
+        ops = keras.ops
+        seed, step = ops.unstack(ops.cast(self.seed_generator.next(), "uint32"), 2)
+        asked = self.noise_shape or (None,) * len(inputs.shape)
+        shape = [given or size for given, size in zip(asked, inputs.shape, strict=True)]
+        numbers = ops.cast(ops.reshape(ops.arange(math.prod(shape)), shape), "uint32")
+        bits = _hash(numbers + _hash(seed + _hash(step)))
+        kept = ops.cast(bits >= ops.cast(int(self.rate * 2**32), "uint32"), inputs.dtype)
+        return inputs * (kept / (1 - self.rate))
+
+
 def build(name: str, *, seed: int = 0) -> keras.Model:
     """Build one of the networks in ``NAMES``, uncompiled.
 
@@ -171,7 +195,7 @@ def dense(
             x = layers.BatchNormalization(name=f"normalize_{number}")(x)
             x = layers.Activation(function, name=f"activation_{number}")(x)
         if dropout:
-            x = layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{number}")(x)
+            x = HashDropout(dropout, seed=next(seeds), name=f"dropout_{number}")(x)
     return keras.Model(inputs, _digit(x, seeds), name=name)
 
 
@@ -212,7 +236,8 @@ def convolutional(
         )(x)
     x = BlockMaxPooling2D(name="pool")(x)
     if dropout:
-        x = layers.SpatialDropout2D(dropout, seed=next(seeds), name="dropout")(x)
+        whole_maps = (None, 1, 1, None)
+        x = HashDropout(dropout, noise_shape=whole_maps, seed=next(seeds), name="dropout")(x)
     x = layers.Flatten(name="flatten")(x)
     return keras.Model(inputs, _digit(x, seeds), name=name)
 
@@ -301,6 +326,15 @@ def _digit(x: keras.KerasTensor, seeds: Iterator[int]) -> keras.KerasTensor:
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
         name="digit",
     )(x)
+
+
+def _hash(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Scatter 32-bit numbers: the function "lowbias32" of Wellons 2018."""
+    ops = keras.ops
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+        x = ops.bitwise_xor(x, ops.right_shift(x, ops.cast(shift, "uint32")))
+        x = x * ops.cast(factor, "uint32")
+    return x
 
 
 def _seeds(seed: int) -> Iterator[int]:

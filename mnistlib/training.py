@@ -162,11 +162,10 @@ def choose_jit(model: keras.Model) -> bool:
     """Decide whether XLA makes this model faster on a CPU.
 
     It does for dense layers and for the layers of ``models``. Its own convolutions and pooling
-    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout
-    over single values (dropout of whole maps needs few of them).
+    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout.
     """
     kinds = keras.layers
-    spared = (models.PatchConv2D, models.BlockMaxPooling2D, kinds.SpatialDropout2D)
+    spared = (models.PatchConv2D, models.BlockMaxPooling2D, models.HashDropout)
     slow = (kinds.Conv1D, kinds.Conv2D, kinds.Conv3D, kinds.Conv2DTranspose, kinds.DepthwiseConv2D,
             kinds.SeparableConv2D, kinds.MaxPooling2D, kinds.Dropout)  # fmt: skip
     return not any(

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mnistlib import images
+from mnistlib._tensorflow import tf
 
 
 @given(st.integers(-30, 30), st.integers(-30, 30))
@@ -70,3 +71,32 @@ def test_zoom_changes_the_area_within_its_range():
     areas = varied.sum(axis=(1, 2)) / blob().sum()
     assert 0.62 < areas.min() < 0.8
     assert 1.2 < areas.max() < 1.46
+
+
+@pytest.mark.parametrize(
+    "place", [(0.0, 0.0), (3.25, 5.5), (-0.5, 27.5), (-9.0, 3.0), (27.0, 40.0)]
+)
+def test_pixels_between_pixels_are_scipys(digits, place):
+    """Moved by a constant, so that the reading place of every pixel is known."""
+    rng = np.random.default_rng(0)
+    batch = rng.integers(0, 256, (3, 28, 28)).astype(np.uint8)
+    row, column = np.mgrid[:28, :28].astype(np.float32)
+    x, y = (np.stack([grid + by] * 3) for grid, by in zip((column, row), place, strict=True))
+    ours = images._bilinear(tf.constant(batch), tf.constant(x), tf.constant(y))
+    for image, read in zip(batch, ours.numpy(), strict=True):
+        padded = np.pad(image.astype(float), 1)
+        where = np.clip([y[0] + 1, x[0] + 1], 0, 29)
+        expected = ndimage.map_coordinates(padded, where, order=1)
+        np.testing.assert_allclose(read, expected, atol=1e-3)
+
+
+def test_bends_displace_by_the_given_size_smoothly(digits):
+    """Read off a ramp, whose values say where each pixel comes from."""
+    ramp = np.tile(np.arange(28, dtype=np.uint8) * 8, (500, 1)).reshape(500, 1, 28)
+    ramp = np.repeat(ramp, 28, axis=1)
+    bent = images.vary(ramp, 0, degrees=0, zoom=0, pixels=0, elastic=1.0).numpy() / 8.0
+    displaced = (bent - ramp / 8.0)[:, 7:-7, 7:-7]
+    assert displaced.std() == pytest.approx(0.8, abs=0.2)
+    steps = np.diff(displaced, axis=1)
+    assert np.abs(steps).mean() < 0.3
+    assert not np.array_equal(bent[0], bent[1])
