@@ -9,10 +9,10 @@ CONSTRAINTS := .ci/constraints.txt
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test execute badges constraints clean
+.PHONY: help install run test execute bench bench-full badges constraints clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv with the tested versions (another Python: PYTHON=python3.13)
 
@@ -37,6 +37,12 @@ test: $(STAMP) ## Lint, unit tests, and the committed notebooks against a fresh 
 
 execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS=notebooks/02_….ipynb)
 	$(BIN)/python .ci/execute.py $(ARGS)
+
+bench: $(STAMP) ## Time the series against its peers (minutes; PyTorch's part needs torch in .venv)
+	$(BIN)/python -m benchmarks quick
+
+bench-full: $(STAMP) ## The long trainings: an hour or more; goes on where it was interrupted
+	$(BIN)/python -m benchmarks full
 
 badges: $(STAMP) ## Set the repository's address everywhere: REPO=owner/name
 	$(BIN)/python .ci/badges.py "$(REPO)"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import math
 import os
 import struct
+import sysconfig
 import tokenize
 import warnings
 import zipfile
@@ -173,6 +175,28 @@ def load(source: str = "auto") -> Digits:
             stacklevel=2,
         )
         return digits
+
+
+def recorded() -> dict[str, list[dict]]:
+    """Read what ``make bench`` and ``make bench-full`` recorded.
+
+    Returns:
+        Name of a measurement → one dictionary of figures (seconds, accuracy 0–1, …) for each
+        repetition; under ``machine``, what they were measured on.
+
+    Raises:
+        FileNotFoundError: Neither the repository nor the installation has the record.
+    """
+    places = (
+        Path(__file__).resolve().parents[1] / "benchmarks",
+        Path(sysconfig.get_path("data")) / "share" / "mnist-notebooks",
+    )
+    for place in places:
+        if (path := place / "results.json").is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise FileNotFoundError(
+        f"no recorded results in {' or '.join(map(str, places))}: run make bench in the repository"
+    )
 
 
 def split(

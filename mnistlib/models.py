@@ -12,12 +12,14 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mnistlib._tensorflow import keras
 from mnistlib.data import CLASSES, SIDE
+from mnistlib.images import shift
 
 layers = keras.layers
 
@@ -200,49 +202,71 @@ def dense(
 
 
 def convolutional(
-    filters: tuple[int, int] = (16, 32),
+    filters: Sequence[int] = (16, 32),
     *,
+    hidden: int | None = None,
     dropout: float = 0.1,
     name: str = "convolutional",
     seed: int = 0,
 ) -> keras.Model:
-    """Build a plain network of two convolutions, uncompiled.
+    """Build a plain network of two convolutions or more, uncompiled.
 
     The first convolution steps by two pixels, which halves the picture as pooling would, at a
     quarter of the arithmetic (Springenberg et al. 2015, arXiv:1412.6806).
 
     Args:
-        filters: Filters of the 6×6 and of the 3×3 convolution.
-        dropout: Share of the pooled feature maps zeroed in training, each map as a whole, 0–1.
+        filters: Filters of the 6×6 convolution, and of each 3×3 convolution after it.
+        hidden: Width of a dense layer between the last maps and the output. None: there is none.
+        dropout: Share of the last feature maps zeroed in training, each map as a whole, 0–1; with a
+            hidden layer, share of the single values that enter and that leave it.
         name: The model's name.
         seed: Fixes the initial weights and the dropout masks.
 
     Returns:
         A model with layers ``convolution_1`` (12×12 maps), ``convolution_2`` (10×10 maps) and
-        ``pool`` (5×5 maps).
+        ``pool`` (5×5 maps); a third convolution follows the pooling (3×3 maps).
+
+    Raises:
+        ValueError: There are not two or three convolutions.
     """
+    if len(filters) not in (2, 3):
+        raise ValueError(f"filters must hold two or three numbers; received {filters!r}")
     seeds = _seeds(seed)
     x = inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="pixels")
     x = layers.Rescaling(1 / 255, name="rescale")(x)
     x = layers.Reshape((SIDE, SIDE, 1), name="add_channel")(x)
-    for number, (count, size, step) in enumerate(zip(filters, (6, 3), (2, 1), strict=True), 1):
+    for number, count in enumerate(filters, 1):
         x = PatchConv2D(
             count,
-            size,
-            strides=step,
+            6 if number == 1 else 3,
+            strides=2 if number == 1 else 1,
             activation="relu",
             kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
             name=f"convolution_{number}",
         )(x)
-    x = BlockMaxPooling2D(name="pool")(x)
-    if dropout:
+        if number == 2:
+            x = BlockMaxPooling2D(name="pool")(x)
+    if dropout and not hidden:
         whole_maps = (None, 1, 1, None)
         x = HashDropout(dropout, noise_shape=whole_maps, seed=next(seeds), name="dropout")(x)
     x = layers.Flatten(name="flatten")(x)
+    if hidden:
+        if dropout:
+            x = HashDropout(dropout, seed=next(seeds), name="dropout_maps")(x)
+        x = layers.Dense(
+            hidden,
+            activation="relu",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+            name="hidden",
+        )(x)
+        if dropout:
+            x = HashDropout(dropout, seed=next(seeds), name="dropout_hidden")(x)
     return keras.Model(inputs, _digit(x, seeds), name=name)
 
 
-def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2_000) -> np.ndarray:
+def predict_proba(
+    model: keras.Model, images: np.ndarray, *, batch_size: int = 2_000, shifts: int = 0
+) -> np.ndarray:
     """Predict class probabilities.
 
     Batches go through ``predict_on_batch``, which spares a single digit the data pipeline that
@@ -252,6 +276,8 @@ def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2
         model: A network of this module, or any model with the same input and output.
         images: uint8 (n, 28, 28); one digit (28, 28) is taken as n = 1.
         batch_size: Digits computed at a time; bounds memory, does not change the result.
+        shifts: Average the probabilities over the image moved by up to so many pixels in each
+            direction: 1 means nine predictions for each digit.
 
     Returns:
         float32 (n, 10), rows summing to one.
@@ -265,14 +291,18 @@ def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2
             f"images must be uint8 (n, {SIDE}, {SIDE}), 0 = paper and 255 = ink; received "
             f"{images.dtype} {images.shape}"
         )
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; received {batch_size}")
+    for name, value, least in (("batch_size", batch_size, 1), ("shifts", shifts, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}; received {value}")
     images = images.reshape(-1, SIDE, SIDE)
-    probabilities = np.empty((len(images), CLASSES), np.float32)
+    probabilities = np.zeros((len(images), CLASSES), np.float32)
+    moves = list(itertools.product(range(-shifts, shifts + 1), repeat=2))
     for start in range(0, len(images), batch_size):
         chunk = slice(start, start + batch_size)
-        probabilities[chunk] = model.predict_on_batch(images[chunk])
-    return probabilities
+        for rows, columns in moves:
+            moved = shift(images[chunk], rows=rows, columns=columns)
+            probabilities[chunk] += model.predict_on_batch(moved)
+    return probabilities / len(moves)
 
 
 def features(model: keras.Model, images: np.ndarray, layer: str) -> np.ndarray:
@@ -331,8 +361,8 @@ def _digit(x: keras.KerasTensor, seeds: Iterator[int]) -> keras.KerasTensor:
 def _hash(x: keras.KerasTensor) -> keras.KerasTensor:
     """Scatter 32-bit numbers: the function "lowbias32" of Wellons 2018."""
     ops = keras.ops
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
-        x = ops.bitwise_xor(x, ops.right_shift(x, ops.cast(shift, "uint32")))
+    for places, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+        x = ops.bitwise_xor(x, ops.right_shift(x, ops.cast(places, "uint32")))
         x = x * ops.cast(factor, "uint32")
     return x
 
@@ -343,19 +373,17 @@ def _seeds(seed: int) -> Iterator[int]:
     return (int(root.spawn(1)[0].generate_state(1)[0] >> 1) for _ in itertools.count())
 
 
-def _dense(units: Sequence[int], activation: str | Sequence[str] = "relu") -> Callable:
-    def builder(*, name: str, seed: int) -> keras.Model:
-        return dense(units, activation=activation, name=name, seed=seed)
-
-    return builder
-
-
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
-    "dense_128": _dense([128]),
-    "dense_128_64_32_sigmoid": _dense([128, 64, 32], ["relu", "sigmoid", "sigmoid"]),
-    "dense_32_16": _dense([32, 16]),
-    "dense_128_64": _dense([128, 64]),
+    "dense_128": partial(dense, [128]),
+    "dense_128_64_32_sigmoid": partial(
+        dense, [128, 64, 32], activation=["relu", "sigmoid", "sigmoid"]
+    ),
+    "dense_32_16": partial(dense, [32, 16]),
+    "dense_128_64": partial(dense, [128, 64]),
+    "dense_best": partial(dense, [1024, 512]),
     "cnn": convolutional,
+    "cnn_fast": partial(convolutional, hidden=128, dropout=0),
+    "cnn_best": partial(convolutional, (32, 64, 128), hidden=128, dropout=0.3),
 }
 
 NAMES: tuple[str, ...] = tuple(_BUILDERS)

@@ -8,6 +8,7 @@ colour-blind readers can tell apart, and no meaning rests on colour alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -15,7 +16,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
 from mnistlib.metrics import Calibration, Difference
 
@@ -393,6 +394,40 @@ def comparison(
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     ax.grid(axis="x")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
+def trade_off(
+    points: Mapping[str, tuple[float, float]],
+    *,
+    title: str,
+    curves: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw mistakes against training time, both on logarithmic scales.
+
+    Args:
+        points: Name → (seconds of training, accuracy 0–1) of networks that are trained to the end.
+        title: What to see.
+        curves: Name → such pairs in the course of one training.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (8, 4.5))
+    for name, course in (curves or {}).items():
+        at, accuracy = np.transpose(course)
+        ax.plot(at, 1 - accuracy, "o-", color="0.5", markersize=4)
+        ax.annotate(name, (at[0], 1 - accuracy[0]), xytext=(8, 2), textcoords="offset points",
+                    color="0.35")  # fmt: skip
+    for (name, (at, accuracy)), marker in zip(points.items(), cycle("sDv^P*X"), strict=False):
+        ax.plot(at, 1 - accuracy, marker, color=PALETTE[0], markersize=8)
+        ax.annotate(name, (at, 1 - accuracy), xytext=(8, -4), textcoords="offset points")
+    ax.set(xscale="log", yscale="log", title=title)
+    ax.set(xlabel="seconds of training", ylabel="test digits wrong")
+    for axis, unit in ((ax.xaxis, "{x:g}"), (ax.yaxis, None)):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(unit or PercentFormatter(1, decimals=1))
+    ax.margins(x=0.15)
     return ax
 
 

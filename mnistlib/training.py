@@ -17,7 +17,7 @@ from numbers import Integral
 
 import numpy as np
 
-from mnistlib import metrics, models
+from mnistlib import images, metrics, models
 from mnistlib._tensorflow import keras, tf
 
 # Digits handed to the compiled function at a time. One epoch of MNIST where XLA compiles for this
@@ -35,16 +35,25 @@ class Recipe:
         learning_rate: Adam's step size; the peak where the schedule is one-cycle.
         one_cycle: Raise the learning rate over the first quarter of the steps, then lower it to
             zero along a cosine (Smith 2018, arXiv:1803.09820), instead of keeping it constant.
+        augment: A function of a batch of images and a seed that returns changed images, or None.
     """
 
     epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 1e-3
     one_cycle: bool = False
+    augment: Callable[[tf.Tensor, int], tf.Tensor] | None = None
 
 
 RECIPES: dict[str, Recipe] = {
-    "cnn": Recipe(epochs=4, batch_size=128, learning_rate=1.5e-2, one_cycle=True),
+    "dense_best": Recipe(
+        epochs=40, learning_rate=2e-3, one_cycle=True, augment=partial(images.vary, elastic=1.0)
+    ),
+    "cnn": Recipe(epochs=4, learning_rate=1.5e-2, one_cycle=True),
+    "cnn_fast": Recipe(epochs=2, learning_rate=1e-2, one_cycle=True),
+    "cnn_best": Recipe(
+        epochs=20, learning_rate=5e-3, one_cycle=True, augment=partial(images.vary, elastic=0.5)
+    ),
 }
 """Recipes by model name; a name that is not here trains by ``Recipe()``."""
 
@@ -80,7 +89,7 @@ def fit(
     learning_rate: float | None = None,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     seed: int = 0,
-    augment: Callable[[tf.Tensor, int], tf.Tensor] | None = None,
+    augment: Callable[[tf.Tensor, int], tf.Tensor] | bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | None = None,
     verbose: int = 0,
@@ -103,7 +112,8 @@ def fit(
         validation: ``(x, y)`` measured after every epoch; never trained on.
         seed: Fixes the order of the digits and their augmentation. The initial weights are fixed
             by the seed of ``models.build``.
-        augment: A function of a batch of images and a seed that returns changed images.
+        augment: A function of a batch of images and a seed that returns changed images, anew for
+            every epoch. True: as ``RECIPES`` has it. False: none.
         callbacks: Keras callbacks.
         jit_compile: Compile with XLA or not. None: as ``choose_jit`` decides.
         verbose: As in Keras: 0 silent, 1 a bar, 2 one line an epoch.
@@ -245,7 +255,7 @@ class _Trainer:
 
     def __init__(
         self, model, x, y, *, epochs=None, batch_size=None, learning_rate=None, jit_compile=None,
-        augment=None,
+        augment=True,
     ):  # fmt: skip
         if len(x) != len(y) or len(x) == 0:
             raise ValueError(
@@ -274,6 +284,8 @@ class _Trainer:
                 "learning_rate cannot be given for a compiled model: its optimizer has one; "
                 f"received {learning_rate}"
             )
+        if isinstance(augment, bool):
+            augment = recipe.augment if augment else None
         self.model, self.x, self.y = model, x, y
         with model.distribute_strategy.scope():
             _create_variables(model, x[:1], y[:1])

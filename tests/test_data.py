@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import json
 import struct
 import zipfile
 from pathlib import Path
@@ -560,3 +561,22 @@ def test_pixel_table_numbers_pixels_row_by_row():
     table = data.pixel_table(images)
     assert table[table["max"] > 0].index.tolist() == ["pixel89"]
     assert table.loc["pixel89", "mean"] == 100
+
+
+# --- the record of the benchmarks ---------------------------------------------------------------
+
+
+def test_recorded_results_are_the_repositorys():
+    path = Path(data.__file__).parents[1] / "benchmarks" / "results.json"
+    assert data.recorded() == json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_missing_record_is_told_with_the_places_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "__file__", str(tmp_path / "mnistlib" / "data.py"))
+    monkeypatch.setattr(data.sysconfig, "get_path", lambda _: str(tmp_path / "prefix"))
+    with pytest.raises(FileNotFoundError, match=r"benchmarks or .*prefix.*run make bench"):
+        data.recorded()
+    installed = tmp_path / "prefix" / "share" / "mnist-notebooks"
+    installed.mkdir(parents=True)
+    (installed / "results.json").write_text('{"a": []}')
+    assert data.recorded() == {"a": []}

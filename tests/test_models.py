@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 import resource
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ PARAMETERS = {
     "dense_128_64_32_sigmoid": 111_146,
     "dense_32_16": 25_818,
     "dense_128_64": 109_386,
+    "dense_best": 1_333_770,
 }
 WIDTHS = {
     "dense_128": [128],
     "dense_128_64_32_sigmoid": [128, 64, 32],
     "dense_32_16": [32, 16],
     "dense_128_64": [128, 64],
+    "dense_best": [1024, 512],
 }
 
 
@@ -41,7 +44,7 @@ def model(request) -> keras.Model:
 
 
 def test_names_are_the_series_networks():
-    assert set(models.NAMES) == {*PARAMETERS, "cnn"}
+    assert set(models.NAMES) == {*PARAMETERS, "cnn", "cnn_fast", "cnn_best"}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -58,6 +61,23 @@ def test_cnn_is_small_and_counted_by_hand():
     features = math.prod(model.get_layer("pool").output.shape[1:])
     by_hand = (pixels + 1) * first.filters + (maps + 1) * second.filters + (features + 1) * 10
     assert model.count_params() == by_hand <= 50_000
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("cnn_fast", 37 * 16 + 145 * 32 + 801 * 128 + 1290),
+        ("cnn_best", 37 * 32 + 289 * 64 + 577 * 128 + 1153 * 128 + 1290),
+    ],
+)
+def test_larger_convolutional_networks_have_the_parameters_counted_by_hand(name, by_hand):
+    assert models.build(name).count_params() == by_hand
+
+
+@pytest.mark.parametrize("filters", [(8,), (8, 8, 8, 8)])
+def test_other_numbers_of_convolutions_are_refused(filters):
+    with pytest.raises(ValueError, match=r"filters must hold two or three numbers; received .*8"):
+        models.convolutional(filters)
 
 
 def test_built_model_is_named_uncompiled_and_takes_raw_digits(model):
@@ -132,6 +152,49 @@ def test_build_touches_no_global_random_state():
 
 
 # --- layers of our own --------------------------------------------------------------------------
+
+
+def dropped(layer, values, times=1):
+    """Apply dropout in training in the form for XLA, compiled, several times."""
+    compiled = tf.function(partial(layer, training=True), jit_compile=True)
+    with models.written_for_xla():
+        return np.stack([compiled(values) for _ in range(times)])
+
+
+def test_dropout_zeroes_its_share_and_scales_the_rest():
+    left = dropped(models.HashDropout(0.3, seed=0), np.ones((200, 500), np.float32))
+    assert np.unique(left) == pytest.approx([0, 1 / 0.7])
+    # Four standard deviations of 100,000 independent draws.
+    assert np.mean(left == 0) == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / left.size))
+
+
+def test_dropout_draws_values_independently_of_neighbours_and_of_the_step_before():
+    left = dropped(models.HashDropout(0.5, seed=3), np.ones((128, 400), np.float32), times=6)
+    kept = left > 0
+    numbers = kept.reshape(6, -1)
+    pairs = [(kept[:, :-1], kept[:, 1:]), (kept[:, :, :-1], kept[:, :, 1:])]
+    pairs += [(numbers[i, : -k or None], numbers[j, k:])
+              for i, j in itertools.combinations(range(6), 2) for k in range(3)]  # fmt: skip
+    for one, other in pairs:
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 5 / math.sqrt(one.size)
+    for share in (kept.mean(axis=(0, 1)), kept.mean(axis=(0, 2))):
+        spread = math.sqrt(0.25 * share.size / kept.size)
+        assert np.abs(share - 0.5).max() < 6 * spread
+
+
+def test_dropout_of_whole_maps_keeps_or_zeroes_each_map():
+    layer = models.HashDropout(0.5, noise_shape=(None, 1, 1, None), seed=0)
+    left = dropped(layer, np.ones((64, 5, 5, 32), np.float32))[0]
+    assert np.ptp(left, axis=(1, 2)).max() == 0
+    assert np.mean(left == 0) == pytest.approx(0.5, abs=0.06)
+
+
+def test_dropout_is_kerass_outside_xla_and_nothing_in_use():
+    ours, kerass = models.HashDropout(0.4, seed=7), keras.layers.Dropout(0.4, seed=7)
+    values = np.ones((20, 30), np.float32)
+    np.testing.assert_array_equal(ours(values, training=True), kerass(values, training=True))
+    with models.written_for_xla():
+        np.testing.assert_array_equal(ours(values, training=False), values)
 
 
 @pytest.mark.parametrize("length", [12, 13])
@@ -369,3 +432,14 @@ def test_lambda_layer_in_a_file_is_refused_and_not_run(tmp_path, images):
     with pytest.raises(ValueError, match="Lambda"):
         models.load(tmp_path / "model.keras")
     assert not touched.exists()
+
+
+def test_shifted_predictions_are_averaged():
+    rng = np.random.default_rng(0)
+    model, digits = models.build("dense_32_16"), rng.integers(0, 256, (7, 28, 28)).astype(np.uint8)
+    padded = np.pad(digits, ((0, 0), (1, 1), (1, 1)))
+    views = [padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)]
+    expected = np.mean([models.predict_proba(model, view) for view in views], axis=0)
+    np.testing.assert_allclose(models.predict_proba(model, digits, shifts=1), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="shifts must be at least 0; received -1"):
+        models.predict_proba(model, digits, shifts=-1)

@@ -122,3 +122,16 @@ def test_a_table_has_its_title_and_the_same_text_every_time():
 def test_a_grid_refuses_what_it_cannot_draw(pictures, captions, named):
     with pytest.raises(ValueError, match=named):
         plots.sample_grid(pictures, captions)
+
+
+def test_trade_off_places_networks_by_seconds_and_mistakes():
+    ax = plots.trade_off(
+        {"one": (10, 0.99), "two": (100, 0.995)},
+        curves={"course": [(5, 0.9), (50, 0.98)]},
+        title="Faster",
+    )
+    course, one, two = (line.get_xydata() for line in ax.lines)
+    assert course == pytest.approx(np.array([[5, 0.1], [50, 0.02]]))
+    assert (*one[0], *two[0]) == pytest.approx((10, 0.01, 100, 0.005))
+    assert [text.get_text() for text in ax.texts] == ["course", "one", "two"]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")

@@ -25,8 +25,9 @@ LOSS = {"rtol": 1e-4}
 WEIGHTS = {"rtol": 1e-4, "atol": 1e-5}
 
 # Without dropout, whose masks depend on how often the generator was asked before.
-NETWORKS = {name: partial(models.build, name) for name in models.NAMES if name != "cnn"} | {
+NETWORKS = {name: partial(models.build, name) for name in models.NAMES} | {
     "cnn": partial(models.convolutional, dropout=0.0),
+    "cnn_best": partial(models.convolutional, (32, 64, 128), hidden=128, dropout=0.0),
     "batch normalisation and L2": partial(models.dense, [16], batch_normalization=True, l2=1e-3),
 }
 
@@ -114,7 +115,7 @@ def test_fit_makes_the_steps_of_kerass_train_on_batch(train, name, n):
     ours.set_weights(start)
     kerass.set_weights(start)
     settings = {"epochs": 2, "batch_size": BATCH, "seed": 5}
-    history = training.fit(ours, x, y, **settings).history
+    history = training.fit(ours, x, y, augment=False, **settings).history
     assert_same_history(history, batch_by_batch(kerass, x, y, **settings), **LOSS)
     assert_same_weights(ours, kerass, **WEIGHTS)
 
@@ -326,7 +327,8 @@ def test_compiled_loss_is_the_cross_entropy_of_one_step(train, one_hot):
     [
         (small, True),
         (partial(models.dense, [8], batch_normalization=True), True),
-        (partial(models.dense, [8], dropout=0.5), False),
+        (partial(models.dense, [8], dropout=0.5), True),
+        (lambda: keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)]), False),
         (partial(models.build, "cnn"), True),
         (lambda: keras.Sequential([keras.layers.Conv2D(2, 3)]), False),
     ],
@@ -487,6 +489,16 @@ def test_augmented_images_are_what_is_learnt_from(train):
     after = model.get_weights()
     np.testing.assert_array_equal(before[0], after[0])
     assert (before[-1] != after[-1]).any()
+
+
+def test_recipe_varies_the_digits_unless_told_not_to(train):
+    """``cnn_best`` names a recipe with augmentation; the network itself may be any."""
+    histories = {}
+    for augment in (True, training.RECIPES["cnn_best"].augment, False):
+        model = models.dense([8], name="cnn_best", seed=0)
+        histories[augment] = fit(model, *train, epochs=2, augment=augment).history["loss"]
+    by_recipe, by_hand, without = histories.values()
+    assert by_recipe == by_hand != without
 
 
 # --- models the compiled loop cannot take -------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Timings and long trainings, ours and those of others, side by side."""

@@ -1,0 +1,168 @@
+"""Measure the series and its peers, side by side: ``make bench``, ``make bench-full``.
+
+Every measurement runs in a process of its own, peers in turn with ours, and is written to
+``results.json`` as soon as it is there: an interrupted benchmark goes on where it stopped. The
+table and the figures are made from that file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks import report
+
+FOLDER = Path(__file__).resolve().parent
+RESULTS = FOLDER / "results.json"
+# Probabilities of the members of the ensemble; not kept in the repository.
+KEPT = FOLDER.parent / "runs" / "benchmarks"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One call of a function of ``measure`` or ``peers``, filed under ``name``."""
+
+    name: str
+    function: str
+    keywords: dict = field(default_factory=dict)
+    module: str = "measure"
+    needs: str | None = None
+
+
+def quick() -> Iterator[Measurement]:
+    """List what takes minutes, peers in turn with ours."""
+    yield Measurement("matrix product", "matrix_product")
+    for repetition in range(3):
+        for batch in (32, 128):
+            keywords = {"batch_size": batch, "seed": repetition}
+            label = f"dense_128, batch {batch}"
+            ours = {"model": "dense_128", "epochs": 10, **keywords}
+            yield Measurement(f"{label}: mnistlib", "train", ours)
+            yield Measurement(f"{label}: Keras fit", "keras_dense", keywords, "peers")
+            yield Measurement(f"{label}: PyTorch eager", "torch_dense", keywords, "peers", "torch")
+    for seed in range(5):
+        yield Measurement("cnn_fast", "train", {"model": "cnn_fast", "seed": seed})
+    yield Measurement("keras.io mnist_convnet", "keras_io_convnet", {}, "peers")
+    yield from steps()
+    for module in ("numpy", "mnistlib.data"):
+        for _ in range(3):
+            yield Measurement(f"import {module}", "import_time", {"module": module})
+    yield Measurement("one digit", "one_digit")
+    yield Measurement("memory of dense_128", "memory")
+    for digits in (1_000, 10_000, 60_000, 200_000, 1_000_000):
+        yield Measurement(f"epoch of {digits} digits", "epoch",
+                          {"model": "dense_128", "digits": digits})  # fmt: skip
+    for batch in (32, 64, 128, 256, 512, 1024, 2048, 4096):
+        yield Measurement(f"epoch in batches of {batch}", "epoch",
+                          {"model": "dense_128", "batch_size": batch})  # fmt: skip
+    for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
+        yield Measurement(f"epoch of {model}", "epoch", {"model": model})
+    yield Measurement("series", "series")
+
+
+def steps() -> Iterator[Measurement]:
+    """List the changes that lead from keras.io's network to ``cnn_fast``, one at a time."""
+    yield Measurement(f"{report.CONVNET}, one-cycle", "keras_io_convnet",
+                      {"epochs": 4, "one_cycle": True}, "peers")  # fmt: skip
+    for seed in range(3):
+        yield Measurement("cnn_fast, Keras fit", "keras_cnn_fast", {"seed": seed}, "peers")
+        without = {"model": "cnn_fast", "seed": seed, "jit_compile": False}
+        yield Measurement("cnn_fast, compiled loop without XLA", "train", without)
+
+
+def full() -> Iterator[Measurement]:
+    """List the long trainings."""
+    for seed in range(5):
+        kept = str(KEPT / f"cnn_best-{seed}.npy")
+        best = {"model": "cnn_best", "seed": seed, "shifts": 1, "keep": kept}
+        yield Measurement("cnn_best", "train", best)
+        yield Measurement("dense_best", "train", {"model": "dense_best", "seed": seed})
+        longer = {"model": "cnn_fast", "seed": seed, "epochs": 16}
+        yield Measurement("cnn_fast, 16 epochs, varied", "train_augmented", longer)
+    members = [str(KEPT / f"cnn_best-{seed}.npy") for seed in range(5)]
+    yield Measurement("ensemble", "ensemble", {"kept": members})
+
+
+def run(measurements: list[Measurement]) -> dict:
+    """Make the measurements that are not yet on file; returns the whole file."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    missing, seen = [], {}
+    for one in measurements:
+        seen[one.name] = seen.get(one.name, 0) + 1
+        if len(results.get(one.name, [])) < seen[one.name]:
+            missing.append(one)
+    progress = tqdm(missing, unit="measurement", mininterval=0, disable=not missing)
+    for one in progress:
+        progress.set_description(one.name)
+        if one.needs and importlib.util.find_spec(one.needs) is None:
+            progress.write(f"not run: {one.name} needs {one.needs}, which is not installed")
+            continue
+        figures = measure(one)
+        progress.write(f"{one.name}: {figures}")
+        results["machine"] = machine()
+        results.setdefault(one.name, []).append(figures)
+        write(results)
+    return results
+
+
+def measure(one: Measurement) -> dict:
+    """Run one measurement in a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "figures.json"
+        command = [sys.executable, "-m", f"benchmarks.{one.module}", one.function]
+        subprocess.run([*command, json.dumps(one.keywords), str(path)], cwd=FOLDER.parent,
+                       stdout=subprocess.DEVNULL, check=True)  # fmt: skip
+        return json.loads(path.read_text())
+
+
+def machine() -> dict:
+    """Describe what the figures were measured on."""
+    from mnistlib._tensorflow import keras, tf
+
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "vector units": [unit for unit in ("avx2", "avx512f", "amx_tile") if f" {unit} " in flags],
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+    }
+
+
+def write(results: dict) -> None:
+    """Replace the file of results, completely or not at all."""
+    new = RESULTS.with_suffix(".new")
+    new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    new.replace(RESULTS)
+
+
+def main(arguments: list[str]) -> None:
+    """Measure (``quick``, ``full``, or neither), print the table, draw the figures."""
+    chosen = {"quick": quick, "full": full}
+    unknown = set(arguments) - chosen.keys() - {"again"}
+    if unknown:
+        sys.exit(f"unknown: {', '.join(unknown)}; choose from quick, full, again")
+    plans = [one for name in arguments if name in chosen for one in chosen[name]()]
+    if "again" in arguments and RESULTS.exists():
+        names = {one.name for one in plans}
+        old = json.loads(RESULTS.read_text())
+        write({name: figures for name, figures in old.items() if name not in names})
+    results = run(plans)
+    print(report.table(results))
+    report.draw(results)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,180 @@
+"""The measurements: each a function that returns a dictionary of figures, run in its own process.
+
+``python -m benchmarks.measure NAME KEYWORDS FILE`` calls the function NAME with the JSON object
+KEYWORDS and writes what it returns to FILE. Seconds of a training include building and compiling
+the network, and neither imports nor the reading of the digits; so do those of the peers.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def train(
+    model: str,
+    *,
+    seed: int = 0,
+    shifts: int = 0,
+    keep: str | None = None,
+    **options: int | float,
+) -> dict:
+    """Train a network of the series by its recipe, or with other options; test it once.
+
+    ``keep`` names a file for the probabilities of the test digits.
+    """
+    from mnistlib import data, metrics, models, training
+
+    digits = data.load("mnist")
+    start = time.perf_counter()
+    network = models.build(model, seed=seed)
+    training.fit(network, digits.x_train, digits.y_train, seed=seed, **options)
+    seconds = time.perf_counter() - start
+    probabilities = models.predict_proba(network, digits.x_test, shifts=shifts)
+    if keep:
+        Path(keep).parent.mkdir(parents=True, exist_ok=True)
+        np.save(keep, probabilities)
+    accuracy = metrics.accuracy(digits.y_test, probabilities.argmax(axis=1))
+    return {"seconds": seconds, "accuracy": accuracy}
+
+
+def train_augmented(model: str, *, seed: int = 0, **options: int | float) -> dict:
+    """Train on digits varied at random, whatever the recipe of the network says."""
+    from mnistlib import images
+
+    return train(model, seed=seed, augment=images.vary, **options)
+
+
+def ensemble(kept: list[str]) -> dict:
+    """Average the kept probabilities of several trainings."""
+    from mnistlib import data, metrics
+
+    probabilities = np.mean([np.load(path) for path in kept], axis=0)
+    truth = data.load("mnist").y_test
+    return {
+        "members": len(kept),
+        "accuracy": metrics.accuracy(truth, probabilities.argmax(axis=1)),
+    }
+
+
+def epoch(model: str, *, digits: int = 60_000, batch_size: int = 128, epochs: int = 3) -> dict:
+    """Time one epoch after the first, which compiles, on so many digits (MNIST repeated)."""
+    from mnistlib import data, models, training
+
+    mnist = data.load("mnist")
+    order = np.arange(digits) % len(mnist.x_train)
+    ends = []
+    network = models.build(model)
+    watch = _keras().callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: ends.append(time.perf_counter())
+    )
+    training.fit(
+        network, mnist.x_train[order], mnist.y_train[order], epochs=epochs, batch_size=batch_size,
+        callbacks=[watch], augment=False,
+    )  # fmt: skip
+    return {"seconds": float(np.median(np.diff(ends))), "operations": _operations(network) * digits}
+
+
+def one_digit(model: str = "cnn", calls: int = 200) -> dict:
+    """Time the prediction of one digit, after a first call of each kind."""
+    from mnistlib import data, models
+
+    digit, network = data.load("mnist").x_test[:1], models.build(model)
+
+    def median(function, times):
+        function()
+        seconds = []
+        for _ in range(times):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
+        return float(np.median(seconds))
+
+    return {
+        "predict_proba": median(lambda: models.predict_proba(network, digit), calls),
+        "model.predict": median(lambda: network.predict(digit, verbose=0), calls // 10),
+    }
+
+
+def import_time(module: str) -> dict:
+    """Time the import of a module in a fresh interpreter, over numpy's own."""
+    code = (
+        "import time, numpy; start = time.perf_counter(); "
+        f"import {module}; print(time.perf_counter() - start)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    return {"seconds": float(ran.stdout)}
+
+
+def memory(model: str = "dense_128") -> dict:
+    """Measure how far training raises the peak of memory over the import of TensorFlow, MB."""
+    from mnistlib import data, models, training
+
+    before = _peak()
+    digits = data.load("mnist")
+    training.fit(models.build(model), digits.x_train, digits.y_train, epochs=2)
+    return {"megabytes": _peak() - before}
+
+
+def series() -> dict:
+    """Time ``mnistlib run`` on the five core notebooks."""
+    command = "import sys; from mnistlib.cli import main; sys.exit(main(sys.argv[1:]))"
+    names = [f"{number:02}" for number in range(1, 6)]
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", command, "run", *names], check=True)
+    return {"seconds": time.perf_counter() - start}
+
+
+def matrix_product(side: int = 2048, times: int = 10) -> dict:
+    """Measure the machine's float32 matrix product: billions of operations a second."""
+    from mnistlib._tensorflow import tf
+
+    product = tf.function(tf.matmul)
+    one = tf.random.stateless_uniform((side, side), (0, 1))
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        product(one, one).numpy()
+        seconds.append(time.perf_counter() - start)
+    return {"gigaflops": 2 * side**3 / float(np.median(seconds)) / 1e9}
+
+
+def _keras():
+    from mnistlib._tensorflow import keras
+
+    return keras
+
+
+def _operations(network) -> int:
+    """Count multiplications and additions of one training step for one digit.
+
+    Forward, and backward to weights and inputs: three products of the same size for each layer,
+    two for the first, whose inputs need no gradient.
+    """
+    total, first = 0, True
+    for layer in network.layers:
+        if hasattr(layer, "kernel"):
+            places = np.prod(layer.output.shape[1:-1], dtype=int)
+            total += int(np.prod(layer.kernel.shape) * places) * 2 * (2 if first else 3)
+            first = False
+    return total
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(function, keywords: str, path: str) -> None:
+    """Run one measurement and write its figures."""
+    figures = function(**json.loads(keywords))
+    Path(path).write_text(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(globals()[sys.argv[1]], *sys.argv[2:])

@@ -1,0 +1,145 @@
+"""The table and the figures made from ``results.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from mnistlib import plots
+from mnistlib.metrics import mean_sd, percent
+
+FOLDER = Path(__file__).resolve().parent
+CONVNET = "keras.io mnist_convnet"
+LONGER = "cnn_fast, 16 epochs, varied"
+
+
+def table(results: dict) -> str:
+    """Word the results as a Markdown table; what was not run is left out."""
+    lines = ["| what | measured |", "|---|---|"]
+    lines += [f"| {what} | {found} |" for what, found in _rows(results)]
+    return "\n".join(lines)
+
+
+def draw(results: dict) -> None:
+    """Draw accuracy against training time, and the cost of an epoch against the work."""
+    plots.use_style()
+    if CONVNET in results:
+        _save(_accuracy_against_time(results), "accuracy.png")
+    if any(name.startswith("epoch of ") for name in results):
+        _save(_cost(results), "scaling.png")
+
+
+def seconds(results: dict, name: str) -> float:
+    """Give the median seconds of a measurement."""
+    return float(np.median([run["seconds"] for run in results[name]]))
+
+
+def _rows(results: dict):
+    for batch in (32, 128):
+        label = f"dense_128, batch {batch}"
+        names = [f"{label}: {who}" for who in ("mnistlib", "Keras fit", "PyTorch eager")]
+        for name in names:
+            if name in results:
+                yield f"{name}, 10 epochs", _timed(results, name)
+        for peer in names[1:]:
+            if peer in results:
+                ratio = seconds(results, names[0]) / seconds(results, peer)
+                yield f"{names[0]} ÷ {peer.split(': ')[1]}", f"{ratio:.2f}"
+    if CONVNET in results:
+        curve = results[CONVNET][0]["curve"]
+        reached = next((at for at, accuracy in curve if accuracy >= 0.99), None)
+        after = f"{reached:.0f} s" if reached else f"not in {len(curve)} epochs"
+        yield f"{CONVNET}: 99.0 % of the test digits", after
+        end, accuracy = curve[-1]
+        yield f"{CONVNET}: {len(curve)} epochs", f"{end:.0f} s, {percent(accuracy)}"
+    for name in ("cnn_fast", LONGER, "cnn_best", "dense_best"):
+        if name in results:
+            yield f"{name}, {len(results[name])} seeds", _timed(results, name)
+    for run in results.get("ensemble", []):
+        yield f"ensemble of {run['members']} cnn_best", percent(run["accuracy"])
+    for run in results.get("one digit", []):
+        once, keras = run["predict_proba"], run["model.predict"]
+        yield (
+            "one digit: predict_proba ÷ model.predict",
+            (f"{1000 * once:.1f} ms ÷ {1000 * keras:.0f} ms = {once / keras:.3f}"),
+        )
+    if "import mnistlib.data" in results:
+        over = seconds(results, "import mnistlib.data")
+        yield "import mnistlib.data, over numpy", f"{over:.2f} s"
+    for run in results.get("memory of dense_128", []):
+        yield "training dense_128, peak memory over the imports", f"{run['megabytes']:.0f} MB"
+    for run in results.get("series", []):
+        yield "the five core notebooks, headless", f"{run['seconds']:.0f} s"
+    for run in results.get("matrix product", []):
+        yield "the machine's float32 matrix product", f"{run['gigaflops']:.0f} Gflop/s"
+    for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
+        for run in results.get(f"epoch of {model}", []):
+            rate = run["operations"] / run["seconds"] / 1e9
+            share = rate / results["matrix product"][0]["gigaflops"]
+            yield (
+                f"one epoch of {model}, batch 128",
+                (f"{run['seconds']:.2f} s, {rate:.0f} Gflop/s, {share:.0%} of the matrix product"),
+            )
+
+
+def _timed(results: dict, name: str) -> str:
+    runs = results[name]
+    times = [run["seconds"] for run in runs]
+    spread = f"{np.median(times):.1f} s ({min(times):.1f}–{max(times):.1f})"
+    return f"{spread}, {mean_sd([run['accuracy'] for run in runs])}"
+
+
+def _accuracy_against_time(results: dict):
+    names = {
+        "dense_128, batch 128: mnistlib": "dense_128",
+        "cnn_fast": "cnn_fast",
+        LONGER: "cnn_fast, longer",
+        "dense_best": "dense_best",
+        "cnn_best": "cnn_best",
+    }
+    points = {
+        label: (seconds(results, name), np.mean([run["accuracy"] for run in results[name]]))
+        for name, label in names.items()
+        if name in results
+    }
+    return plots.trade_off(
+        points,
+        curves={CONVNET: results[CONVNET][0]["curve"]},
+        title="Fewer mistakes in less time than the usual convolutional network",
+    ).figure
+
+
+def _cost(results: dict):
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
+    kinds = (
+        ("epoch of ", " digits", "digits", "One epoch: linear in the digits"),
+        ("epoch in batches of ", "", "batch size", "No cliff between batch sizes"),
+    )
+    for ax, (head, tail, label, title) in zip(axes, kinds, strict=True):
+        points = sorted(
+            (int(number), seconds(results, name))
+            for name in results
+            if name.startswith(head) and name.endswith(tail)
+            and (number := name[len(head) : len(name) - len(tail)]).isdigit()
+        )  # fmt: skip
+        x, y = np.array(points).T
+        ax.plot(x, y, "o-")
+        if tail:
+            ax.plot(x, y[-1] * x / x[-1], ":", color="0.5")
+            ax.annotate("in proportion", (x[0], y[-1] * x[0] / x[-1]), color="0.35",
+                        xytext=(4, 8), textcoords="offset points")  # fmt: skip
+        ax.set(xscale="log", yscale="log", xlabel=label, ylabel="seconds", title=title)
+    return figure
+
+
+def _save(figure, name: str) -> None:
+    new = FOLDER / f"new-{name}"
+    figure.savefig(new, dpi=120)
+    plt.close(figure)
+    new.replace(FOLDER / name)

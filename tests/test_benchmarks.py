@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as benchmarks
+from benchmarks import measure, report
+from mnistlib import data, models
+
+RECORD = data.recorded()
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    """An empty record in a folder of its own."""
+    monkeypatch.setattr(benchmarks, "RESULTS", tmp_path / "results.json")
+    return benchmarks.RESULTS
+
+
+def test_measurement_runs_in_a_process_of_its_own_and_is_recorded(record):
+    plan = [benchmarks.Measurement("import json", "import_time", {"module": "json"})] * 2
+    results = benchmarks.run(plan)
+    assert json.loads(record.read_text()) == results
+    assert len(results["import json"]) == 2
+    assert all(0 <= run["seconds"] < 60 for run in results["import json"])
+    assert results["machine"]["cores"] >= 1
+
+
+def test_interrupted_benchmark_goes_on_where_it_stopped(record, monkeypatch):
+    asked = []
+    monkeypatch.setattr(benchmarks, "measure", lambda one: asked.append(one.name) or {"seconds": 1})
+    record.write_text(json.dumps({"one": [{"seconds": 5}], "two": [{"seconds": 5}]}))
+    plan = [benchmarks.Measurement(name, "train") for name in ("one", "two", "one", "three")]
+    results = benchmarks.run(plan)
+    assert asked == ["one", "three"]
+    assert results["one"] == [{"seconds": 5}, {"seconds": 1}]
+
+
+def test_absent_peer_is_named_as_not_run(record, capsys):
+    plan = [benchmarks.Measurement("a peer", "torch_dense", {}, "peers", "no_such_package")]
+    assert benchmarks.run(plan) == {}
+    out = capsys.readouterr()
+    assert "not run: a peer needs no_such_package" in out.out + out.err
+
+
+def test_plans_name_functions_that_exist():
+    from benchmarks import peers
+
+    for plan in (*benchmarks.quick(), *benchmarks.full()):
+        assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        # Two products for the first layer, three for the others, a multiplication and an addition.
+        ("dense_128", 4 * 784 * 128 + 6 * 128 * 10),
+        ("cnn", 4 * 144 * 36 * 16 + 6 * 100 * 144 * 32 + 6 * 800 * 10),
+    ],
+)
+def test_operations_of_a_training_step_are_counted_by_hand(name, by_hand):
+    assert measure._operations(models.build(name)) == by_hand
+
+
+def test_ensemble_averages_the_members(tmp_path, mnist):
+    truth = np.eye(10)[mnist.y_test]
+    members = [truth, np.roll(truth, 1, axis=1) * 0.9, truth * 0.1]
+    paths = [str(tmp_path / f"{number}.npy") for number in range(3)]
+    for path, member in zip(paths, members, strict=True):
+        np.save(path, member)
+    assert measure.ensemble(paths) == {"members": 3, "accuracy": 1.0}
+    assert measure.ensemble(paths[1:])["accuracy"] == 0.0
+
+
+def test_readme_shows_the_recorded_table():
+    readme = (report.FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert report.table(RECORD) in readme
+
+
+def test_table_words_medians_and_ratios():
+    results = {
+        "dense_128, batch 32: mnistlib": [
+            {"seconds": s, "accuracy": a} for s, a in ((2, 0.97), (9, 0.98), (3, 0.99))
+        ],
+        "dense_128, batch 32: Keras fit": [{"seconds": s, "accuracy": 0.9} for s in (10, 12, 90)],
+    }
+    table = report.table(results)
+    assert "| dense_128, batch 32: mnistlib, 10 epochs | 3.0 s (2.0–9.0), 98.00 ± 1.00 % |" in table
+    assert "| dense_128, batch 32: mnistlib ÷ Keras fit | 0.25 |" in table
+    assert "PyTorch" not in table
+
+
+def test_figures_are_drawn_from_the_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    report.draw(RECORD)
+    assert {path.name for path in tmp_path.iterdir()} == {"accuracy.png", "scaling.png"}
+
+
+def test_record_names_its_machine_and_no_path_of_it():
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", RECORD["machine"]["date"])
+    assert "/" not in json.dumps(RECORD)
