@@ -161,6 +161,7 @@ def main(arguments: list[str]) -> None:
         write({name: figures for name, figures in old.items() if name not in names})
     results = run(plans)
     print(report.table(results))
+    report.write_readme(results)
     report.draw(results)
 
 

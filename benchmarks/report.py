@@ -26,6 +26,17 @@ def table(results: dict) -> str:
     return "\n".join(lines)
 
 
+def write_readme(results: dict) -> None:
+    """Put the table in its place in the README."""
+    readme = FOLDER.parent / "README.md"
+    marks = ("<!-- benchmarks -->\n", "\n<!-- /benchmarks -->")
+    before, rest = readme.read_text(encoding="utf-8").split(marks[0])
+    after = rest.split(marks[1].lstrip())[1]
+    new = readme.with_suffix(".new")
+    new.write_text(f"{before}{marks[0]}{table(results)}{marks[1]}{after}", encoding="utf-8")
+    new.replace(readme)
+
+
 def draw(results: dict) -> None:
     """Draw accuracy against training time, and the cost of an epoch against the work."""
     plots.use_style()

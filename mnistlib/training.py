@@ -7,7 +7,6 @@ hands over and waits for every batch, and on small networks that costs more than
 
 from __future__ import annotations
 
-import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -333,7 +332,12 @@ class _Stretches:
         self.x, self.y = tf.constant(x), tf.constant(y)
         self.restart(0)
         self.length = max(1, _DIGITS_PER_CALL[jit] // batch_size) * batch_size
-        self.run = self._compiled()
+        self.run_whole = tf.function(self._whole_batches, jit_compile=True, autograph=False)
+        # One trace serves every length, the shorter last stretch and its shorter last batch too.
+        anything = [
+            tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (self.x, self.y)
+        ]
+        self.run = tf.function(self._any_batches, input_signature=anything, autograph=False)
 
     def restart(self, seed: int) -> None:
         """Begin again with the order of digits that belongs to a seed."""
@@ -352,9 +356,12 @@ class _Stretches:
         x, y = tf.gather(self.x, part), tf.gather(self.y, part)
         if self.augment is not None:
             x = self.augment(x, int(self.rng.integers(2**31)))
+        # XLA wants constant shapes; the shorter last batch is not worth compiling a second time.
+        whole = len(part) // self.batch_size * self.batch_size if self.jit else 0
         try:
-            with models.written_for_xla() if self.jit else contextlib.nullcontext():
-                logs = self.run(x, y)
+            if whole:
+                with models.written_for_xla():
+                    logs = self.run_whole(x[:whole], y[:whole])
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if not self.jit:
                 raise
@@ -364,24 +371,12 @@ class _Stretches:
                 f"{str(error).splitlines()[0]}",
                 stacklevel=2,
             )
-            self.jit = False
-            self.run = self._compiled()
-            logs = self.run(x, y)
+            self.jit, whole = False, 0
+        if whole < len(part):
+            logs = self.run(x[whole:], y[whole:])
         return logs
 
-    def _compiled(self):
-        if self.jit:
-            return tf.function(self._steps_of_known_number, jit_compile=True, autograph=False)
-        # One trace serves every length, the shorter last stretch and its shorter last batch too.
-        anything = [
-            tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (self.x, self.y)
-        ]
-        return tf.function(self._steps_of_any_number, input_signature=anything, autograph=False)
-
-    def _steps_of_known_number(self, x, y):
-        """Train on whole batches in a loop, then on the rest: XLA wants every shape constant."""
-        whole = x.shape[0] // self.batch_size * self.batch_size
-
+    def _whole_batches(self, x, y):
         def step(start):
             batch = [
                 tf.slice(
@@ -394,13 +389,10 @@ class _Stretches:
             self.model.train_step(batch)
             return start + self.batch_size
 
-        if whole:
-            tf.while_loop(lambda start: start < whole, step, [0])
-        if whole < x.shape[0]:
-            self.model.train_step((x[whole:], y[whole:]))
+        tf.while_loop(lambda start: start < x.shape[0], step, [0])
         return self.model.get_metrics_result()
 
-    def _steps_of_any_number(self, x, y):
+    def _any_batches(self, x, y):
         def step(start):
             end = start + self.batch_size
             self.model.train_step((x[start:end], y[start:end]))
