@@ -17,8 +17,9 @@ CONSTRAINTS = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").spl
 # conda-forge splits these: the base package is what the package index has, without extra software.
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
 
-
-ALL = [*PROJECT["dependencies"], *itertools.chain(*EXTRAS.values())]
+# What `make install` installs: everything but the benchmarks' peers.
+INSTALLED = [extra for name, extra in EXTRAS.items() if name != "bench"]
+ALL = [*PROJECT["dependencies"], *itertools.chain(*INSTALLED)]
 
 
 def bounds(requirements):
