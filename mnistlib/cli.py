@@ -1,4 +1,7 @@
-"""The command line: ``mnistlib run``. Imports without TensorFlow; only ``run`` loads papermill."""
+"""The command line: ``mnistlib run`` and ``mnistlib kaggle``.
+
+Imports without TensorFlow; only ``run`` loads papermill, and only training loads TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,19 @@ from typing import TYPE_CHECKING
 import click
 
 from mnistlib import DISTRIBUTION, data
+from mnistlib import kaggle as kaggle_files
 
 if TYPE_CHECKING:
     from mnistlib.batch import Result
 
 
+_FILE = click.Path(exists=True, dir_okay=False)
+
+
 @click.group()
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
-    """MNIST from the first pixel to error analysis: run the notebook series."""
+    """MNIST from the first pixel to error analysis: the notebook series, and Kaggle's digits."""
 
 
 @main.command()
@@ -63,6 +70,66 @@ def run(
     click.echo(_table(results))
     if failures := [result.error for result in results if result.error]:
         raise click.ClickException("\n".join(map(str, failures)))
+
+
+@main.command()
+@click.option("--train", "train_csv", type=_FILE, help="Kaggle's train.csv, plain, .gz or .zip.")
+@click.option("--test", "test_csv", type=_FILE, help="Kaggle's test.csv, likewise.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Where to write the submission.")
+@click.option("--epochs", default=12, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--validate", type=_FILE, help="Check a submission and do nothing else.")
+@click.option("--rows", default=kaggle_files.ROWS, show_default=True, type=click.IntRange(1),
+              help="How many rows a submission should have, for --validate.")  # fmt: skip
+@click.option("--make-demo", type=click.Path(file_okay=False),
+              help="Write practice files into this folder: no account needed.")  # fmt: skip
+def kaggle(
+    train_csv: str | None,
+    test_csv: str | None,
+    out: str | None,
+    epochs: int,
+    seed: int,
+    validate: str | None,
+    rows: int,
+    make_demo: str | None,
+) -> None:
+    """Train on Kaggle's train.csv and write a submission for its test.csv."""
+    training = (train_csv, test_csv, out)
+    if sum([any(training), validate is not None, make_demo is not None]) != 1 or (
+        any(training) and not all(training)
+    ):
+        raise click.UsageError(
+            "give --train, --test and --out together, or --validate, or --make-demo"
+        )
+    try:
+        if validate:
+            kaggle_files.read_submission(validate, rows=rows)
+            click.echo(f"{validate} is a valid submission of {rows:,} rows")
+        elif make_demo:
+            demo = kaggle_files.make_demo(make_demo, _load("auto"), seed=seed)
+            click.echo(f"Written: {demo.train}, {demo.test}; the hidden labels: {demo.answers}")
+        else:
+            _submit(train_csv, test_csv, out, epochs, seed)
+    except (data.DataError, data.DataUnavailable) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> None:
+    # Before the training, so that a wrong path is not found out after it.
+    if not Path(out).resolve().parent.is_dir():
+        raise click.UsageError(f"--out: there is no folder {Path(out).resolve().parent}")
+    rows = data.load_kaggle(train_csv, test_csv)
+    click.echo(f"Read {len(rows.x):,} labelled digits and {len(rows.x_test):,} without labels")
+    x, y, x_val, y_val = data.split(rows.x, rows.y, validation=0.1, seed=seed)
+
+    from mnistlib import images, metrics, models, training
+
+    model = models.build("cnn_fast", seed=seed)
+    training.fit(model, x, y, epochs=epochs, seed=seed, augment=images.vary, verbose=2)
+    answers = models.predict_proba(model, x_val).argmax(axis=1)
+    click.echo(f"Validation accuracy {metrics.accuracy_interval(y_val, answers)}")
+    labels = models.predict_proba(model, rows.x_test).argmax(axis=1)
+    click.echo(f"Written and checked: {kaggle_files.write_submission(out, labels)}")
 
 
 def _load(source: str) -> data.Digits:

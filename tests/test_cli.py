@@ -5,8 +5,11 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_series import write_notebook, write_series
+
+from mnistlib import data, kaggle
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sysconfig.get_path("scripts")) / "mnistlib"
@@ -99,3 +102,62 @@ def test_a_relative_path_to_the_digits_serves_the_kernels_too(mnistlib, tmp_path
     )
     done = mnistlib("run", "--notebooks", tmp_path, *SAMPLE, MNISTLIB_DATA="digits.npz")
     assert done.returncode == 0, done.stderr
+
+
+# --- Kaggle -------------------------------------------------------------------------------------
+
+
+def test_from_an_empty_folder_to_a_submission_that_scores(mnistlib, tmp_path):
+    """On the offline sample and for few epochs; the real figures are in the notebook."""
+    nowhere = {"HOME": str(tmp_path), "KERAS_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    kaggle.make_demo(tmp_path / "demo", data.load("sample"))
+    done = mnistlib("kaggle", "--train", "demo/train.csv", "--test", "demo/test.csv",
+                    "--out", "submission.csv", "--epochs", "3", **nowhere)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Read 3,000 labelled digits and 2,000 without labels" in done.stdout
+    assert "Validation accuracy 9" in done.stdout
+    labels, answers = (
+        kaggle.read_submission(tmp_path / name, rows=2_000)
+        for name in ("submission.csv", "demo/answers.csv")
+    )
+    assert np.mean(labels == answers) > 0.9
+    checked = mnistlib("kaggle", "--validate", "submission.csv", "--rows", "2000")
+    assert checked.stdout == "submission.csv is a valid submission of 2,000 rows\n"
+    refused = mnistlib("kaggle", "--validate", "submission.csv")
+    assert refused.returncode == 1
+    assert "should have 28,000 rows after the header; it has 2,000" in refused.stderr
+
+
+def test_make_demo_writes_the_three_files(mnistlib, tmp_path):
+    done = mnistlib("kaggle", "--make-demo", "demo")
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert names == {"train.csv", "test.csv", "answers.csv"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--train", "one.csv"),
+        ("--train", "one.csv", "--out", "two.csv"),
+        ("--make-demo", "demo", "--validate", "one.csv"),
+    ],
+)
+def test_half_a_kaggle_command_is_refused(mnistlib, tmp_path, arguments):
+    (tmp_path / "one.csv").write_text("label")
+    done = mnistlib("kaggle", *arguments)
+    assert done.returncode == 2
+    assert "give --train, --test and --out together" in done.stderr
+
+
+def test_wrong_file_or_folder_is_told_before_any_training(mnistlib, tmp_path):
+    (tmp_path / "page.csv").write_text("<html>")
+    files = ("--train", "page.csv", "--test", "page.csv", "--out")
+    page = mnistlib("kaggle", *files, "submission.csv")
+    assert (page.returncode, page.stderr.splitlines()[-1][:41]) == (
+        1, "Error: page.csv is a web page, as Kaggle "
+    )  # fmt: skip
+    folder = mnistlib("kaggle", *files, "none/submission.csv")
+    assert folder.returncode == 2
+    assert "--out: there is no folder" in folder.stderr
