@@ -46,12 +46,12 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "dense_best": Recipe(
-        epochs=40, learning_rate=2e-3, one_cycle=True, augment=partial(images.vary, elastic=1.0)
+        epochs=30, learning_rate=2e-3, one_cycle=True, augment=partial(images.vary, elastic=1.0)
     ),
     "cnn": Recipe(epochs=4, learning_rate=1.5e-2, one_cycle=True),
     "cnn_fast": Recipe(epochs=2, learning_rate=1e-2, one_cycle=True),
     "cnn_best": Recipe(
-        epochs=20, learning_rate=5e-3, one_cycle=True, augment=partial(images.vary, elastic=0.5)
+        epochs=16, learning_rate=5e-3, one_cycle=True, augment=partial(images.vary, elastic=0.5)
     ),
 }
 """Recipes by model name; a name that is not here trains by ``Recipe()``."""
