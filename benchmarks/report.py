@@ -71,7 +71,8 @@ def _rows(results: dict):
         yield f"{CONVNET}: {len(curve)} epochs", f"{end:.0f} s, {percent(accuracy)}"
     for name in ("cnn_fast", LONGER, "cnn_best", "dense_best"):
         if name in results:
-            yield f"{name}, {len(results[name])} seeds", _timed(results, name)
+            count = len(results[name])
+            yield f"{name}, {count} seed{'s' * (count > 1)}", _timed(results, name)
     for run in results.get("ensemble", []):
         yield f"ensemble of {run['members']} cnn_best", percent(run["accuracy"])
     for run in results.get("one digit", []):
@@ -103,7 +104,8 @@ def _timed(results: dict, name: str) -> str:
     runs = results[name]
     times = [run["seconds"] for run in runs]
     spread = f"{np.median(times):.1f} s ({min(times):.1f}–{max(times):.1f})"
-    return f"{spread}, {mean_sd([run['accuracy'] for run in runs])}"
+    accuracies = [run["accuracy"] for run in runs]
+    return f"{spread}, {mean_sd(accuracies) if len(runs) > 1 else percent(accuracies[0])}"
 
 
 def _accuracy_against_time(results: dict):
