@@ -143,11 +143,17 @@ def _cost(results: dict):
         )  # fmt: skip
         x, y = np.array(points).T
         ax.plot(x, y, "o-")
+        ax.set(xscale="log", xlabel=label, ylabel="seconds", title=title)
         if tail:
-            ax.plot(x, y[-1] * x / x[-1], ":", color="0.5")
-            ax.annotate("in proportion", (x[0], y[-1] * x[0] / x[-1]), color="0.35",
-                        xytext=(4, 8), textcoords="offset points")  # fmt: skip
-        ax.set(xscale="log", yscale="log", xlabel=label, ylabel="seconds", title=title)
+            proportional = y[-1] * x / x[-1]
+            ax.plot(x, proportional, ":", color="0.5")
+            ax.annotate("in proportion", (x[1], proportional[1]), color="0.35",
+                        xytext=(8, -14), textcoords="offset points")  # fmt: skip
+            ax.set(yscale="log")
+        else:
+            ax.set(ylim=(0, 1.2 * max(y)))
+            ax.set_xticks(x, x.astype(int))
+        ax.minorticks_off()
     return figure
 
 
