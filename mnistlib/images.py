@@ -1,4 +1,4 @@
-"""Pictures of digits: shifted, and varied at random for training.
+"""Any picture of a digit made into the image MNIST would hold; digits varied at random for training.
 
 Imports without TensorFlow, which ``vary`` loads when it is called.
 """
@@ -6,13 +6,442 @@ Imports without TensorFlow, which ``vary`` loads when it is called.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from mnistlib.data import SIDE
+from mnistlib.pictures import Picture, read
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+class NoDigitFound(ValueError):
+    """The picture holds nothing that could be a digit."""
+
+
+STEPS = ("background", "polarity", "box", "center", "thicken")
+"""The steps of ``to_mnist`` that can be left out, to see what each is good for."""
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One digit of a picture.
+
+    Attributes:
+        image: uint8 (28, 28), as MNIST would hold it.
+        box: Its left, top, right and bottom edge in the picture, pixels, as a share of which
+            ``right`` and ``bottom`` are outside, as in Pillow.
+    """
+
+    image: np.ndarray
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What ``to_mnist`` made of a picture, one step after the other.
+
+    Attributes:
+        grey: The picture in grey, uint8 (height, width), at most 800 pixels long.
+        ink: How much of the light each place swallows more than the paper around it (of ink that is
+            lighter than its ground: gives back more), float32 (height, width), 0–1.
+        mask: What counts as ink, bool (height, width).
+        box: Edges of the digit in these, pixels: left, top, right, bottom.
+        digit: The digit alone in its frame, strokes thickened where they were thin, float32
+            (side, side), 0–1.
+        image: The result, uint8 (28, 28).
+    """
+
+    grey: np.ndarray
+    ink: np.ndarray
+    mask: np.ndarray
+    box: tuple[int, int, int, int]
+    digit: np.ndarray
+    image: np.ndarray
+
+
+def to_mnist(picture: Picture, *, without: Collection[str] = ()) -> np.ndarray:
+    """Make of a picture of one digit the image that MNIST would hold.
+
+    The digit is told from its paper, scaled into 20 × 20 pixels with its proportions kept, and
+    placed so that its centre of mass is in the middle of 28 × 28, as the digits of MNIST were
+    (LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to document
+    recognition", section III-A). Of several digits, the largest is taken; ``segment`` gives all.
+
+    Args:
+        picture: What ``pictures.read`` opens: a path, bytes, a Pillow image or an array, dark on
+            light or light on dark, of any size.
+        without: Members of ``STEPS`` to leave out.
+
+    Returns:
+        uint8 (28, 28), 0 = paper and 255 = ink.
+
+    Raises:
+        NoDigitFound: The picture is blank, or nothing in it could be a digit.
+        PictureError: It is no picture, is damaged, or is too large.
+    """
+    return explain(picture, without=without).image
+
+
+def explain(picture: Picture, *, without: Collection[str] = ()) -> Stages:
+    """Do as ``to_mnist`` and keep every stage, for ``plots.preprocessing``."""
+    without = _checked_steps(without)
+    grey, _ = _grey(read(picture))
+    ink, mask = _ink_and_mask(grey, without)
+    group = max(_groups(mask), key=np.count_nonzero)
+    digit, image = _normalized(group, ink, without)
+    return Stages(grey=grey, ink=ink, mask=mask, box=_box(group), digit=digit, image=image)
+
+
+def segment(picture: Picture) -> list[Digit]:
+    """Find the digits of a picture, from left to right.
+
+    Strokes that stand above one another or nearly touch belong together; digits written into each
+    other are not parted.
+
+    Raises:
+        NoDigitFound: As ``to_mnist``.
+        PictureError: As ``to_mnist``.
+    """
+    grey, factor = _grey(read(picture))
+    ink, mask = _ink_and_mask(grey, frozenset())
+    found = []
+    for group in sorted(_groups(mask), key=lambda group: _box(group)[0]):
+        left, top, right, bottom = _box(group)
+        box = (
+            *(math.floor(edge / factor) for edge in (left, top)),
+            *(math.ceil(edge / factor) for edge in (right, bottom)),
+        )
+        found.append(Digit(image=_normalized(group, ink, frozenset())[1], box=box))
+    return found
+
+
+def resize_plainly(picture: Picture) -> np.ndarray:
+    """Squeeze a picture into uint8 (28, 28) as most examples do: grey, resized, ink made light."""
+    grey = read(picture).convert("L").resize((SIDE, SIDE))
+    return 255 - np.asarray(grey)
+
+
+_LONGEST = 800
+_SHORTEST = 224
+# Median absolute deviation → standard deviation, for normally distributed noise.
+_NORMAL = 1.4826
+
+
+def _checked_steps(without: Collection[str]) -> frozenset[str]:
+    if isinstance(without, str) or not set(without) <= set(STEPS):
+        raise ValueError(f"without must hold members of {', '.join(STEPS)}; received {without!r}")
+    return frozenset(without)
+
+
+def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
+    """Reduce a picture to grey of a size to work on, uint8, and say by what factor it shrank."""
+    longest = max(image.size)
+    factor = 1.0
+    if longest > _LONGEST:
+        factor = _LONGEST / longest
+    elif longest < _SHORTEST:
+        factor = float(-(-_SHORTEST // longest))
+    if factor != 1:
+        size = [max(1, round(side * factor)) for side in image.size]
+        kind = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
+        image = image.resize(size, kind)
+    if image.mode == "L":
+        return np.asarray(image), factor
+    channels = [np.asarray(image.convert("L")), *np.moveaxis(np.asarray(image), -1, 0)]
+    spreads = [float(np.subtract(*np.percentile(channel[::2, ::2], (99.5, 0.5))))
+               for channel in channels]  # fmt: skip
+    # Yellow ink is nearly as light as paper, but not in the blue channel.
+    best = int(np.argmax(spreads))
+    return channels[best if spreads[best] > 1.5 * spreads[0] else 0], factor
+
+
+def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
+    light = grey.astype(np.float32) / 255
+    if min(grey.shape) > 2 * _SHORTEST // 3:
+        light = ndimage.median_filter(light, 3)
+    rim = max(1, round(0.03 * min(grey.shape)))
+    border = np.concatenate(
+        [light[:rim].ravel(), light[-rim:].ravel(), light[:, :rim].ravel(), light[:, -rim:].ravel()]
+    )
+    paper = np.median(border)
+    even = _NORMAL * np.median(np.abs(border - paper)) < 0.02 or "background" in without
+    grounds = [paper] if even else [
+        ndimage.uniform_filter(light, max(light.shape) // share) for share in (2, 6)
+    ]  # fmt: skip
+    # Strokes are few and differ much: the sign of the third moment is their side. A shadow can
+    # outweigh small dark digits in the wider view, and thick ones look light in the narrower.
+    if "polarity" not in without and all(np.mean((light - at) ** 3) > 0 for at in grounds):
+        light, paper = 1 - light, 1 - paper
+    if not even:
+        paper = _paper(light)
+    ink = np.clip(1 - light / np.maximum(paper, 0.05), 0, 1).astype(np.float32)
+    return ink, _mask(ink)
+
+
+def _paper(light: np.ndarray) -> np.ndarray:
+    """Estimate the light that the paper alone would give back, shadows included."""
+    height, width = light.shape
+    step = max(1, min(light.shape) // 100)
+    small = light[: height // step * step, : width // step * step]
+    small = small.reshape(height // step, step, width // step, step).mean(axis=(1, 3))
+    window = max(3, round(min(small.shape) / 4))
+    # Strokes narrower than the window are filled from their surroundings; shadows are wider.
+    small = ndimage.grey_closing(small, (window, window), mode="nearest")
+    small = ndimage.gaussian_filter(small, window / 4, mode="nearest")
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _mask(ink: np.ndarray) -> np.ndarray:
+    from skimage.filters import apply_hysteresis_threshold, threshold_otsu
+
+    paper = ink[ink <= threshold_otsu(ink)] if np.ptp(ink) > 0 else ink
+    middle = np.median(paper)
+    noise = _NORMAL * np.median(np.abs(paper - middle))
+    floor = max(0.12, middle + 5 * noise)
+    strong = ink > floor
+    if np.count_nonzero(strong) < max(12, 1e-4 * ink.size):
+        raise NoDigitFound("the picture is blank: nothing in it differs clearly from the paper")
+    # A shadow's corner can be darker than faint ink, and would take the threshold with it.
+    ink = np.where(_without_edges(strong), ink, 0)
+    inked = ink[ink > floor]
+    # Among what differs from the paper: ruled lines are fainter than strokes.
+    threshold = threshold_otsu(inked) if np.ptp(inked) > 0.05 else floor
+    mask = apply_hysteresis_threshold(ink, max(floor, 0.7 * threshold), threshold)
+    return _without_edges(_without_ruling(mask), cut=True)
+
+
+def _without_edges(mask: np.ndarray, *, cut: bool = False) -> np.ndarray:
+    """Take away what lies along the edge of the picture, where something stands free of it.
+
+    With ``cut``, also what merely reaches the edge, where something of a digit's size is free.
+    """
+    labels, boxes, areas = _pieces(mask)
+    sizes = np.array([max(_sides(box)) for box in boxes])
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    contact = np.bincount(rim, minlength=len(boxes) + 1)[1:]
+    if not contact.any() or contact.all():
+        return mask
+    free, longest = max(sizes[contact == 0]), max(mask.shape)
+    # A shadow's corner is filled, which a digit on squared paper is not, though it touches too.
+    filled = areas >= 0.25 * np.array([math.prod(_sides(box)) for box in boxes])
+    foreign = (contact >= 0.5 * sizes) & filled & (free >= 0.04 * longest)
+    if cut and free >= max(0.08 * longest, 0.25 * max(sizes[contact > 0])):
+        foreign |= contact > 0
+    return mask & ~np.isin(labels, 1 + np.flatnonzero(foreign))
+
+
+def _pieces(mask: np.ndarray) -> tuple[np.ndarray, list[tuple[slice, slice]], np.ndarray]:
+    """Number the connected pieces of a mask from 1; their boxes and their areas, pixels."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return labels, ndimage.find_objects(labels), areas
+
+
+def _sides(box: tuple[slice, slice]) -> tuple[int, int]:
+    rows, columns = box
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _without_ruling(mask: np.ndarray) -> np.ndarray:
+    """Take ruled lines away: straight, near upright or level, thin, from edge to edge."""
+    from skimage.transform import hough_line, hough_line_peaks
+
+    height, width = mask.shape
+    thickest = max(3, round(0.015 * max(mask.shape)))
+    thin = mask & ~ndimage.binary_opening(mask, np.ones((thickest + 1, thickest + 1)))
+    if np.count_nonzero(thin) < 0.7 * min(mask.shape):
+        return mask
+    step = max(1, max(mask.shape) // 400)
+    small = thin[: height // step * step, : width // step * step]
+    small = small.reshape(height // step, step, width // step, step).any(axis=(1, 3))
+    angles = np.radians(np.arange(-8, 8.25, 0.5))
+    clean = mask.copy()
+    for upright, near in ((False, angles + np.pi / 2), (True, angles)):
+        length = small.shape[0] if upright else small.shape[1]
+        votes, thetas, distances = hough_line(small, theta=near)
+        peaks = hough_line_peaks(
+            votes, thetas, distances, min_distance=5, min_angle=5, threshold=0.7 * length
+        )
+        for _, theta, distance in zip(*peaks, strict=True):
+            view = (mask, clean) if not upright else (mask.T, clean.T)
+            # Along the line: x·cos θ + y·sin θ = distance.
+            if upright:
+                slope, start = -np.tan(theta), distance * step / np.cos(theta)
+            else:
+                slope, start = -1 / np.tan(theta), distance * step / np.sin(theta)
+            _erase_line(*view, start=start, slope=slope, thickest=thickest)
+    return clean if clean.any() else mask
+
+
+def _erase_line(
+    mask: np.ndarray, clean: np.ndarray, *, start: float, slope: float, thickest: int
+) -> None:
+    """Erase from ``clean`` a line that crosses ``mask`` from left to right, but not what it meets.
+
+    Where a stroke meets the line, the ink is thicker than the line, and stays.
+    """
+    height, width = mask.shape
+    reach = max(4, height // 60)
+    runs = []
+    for column in range(width):
+        row = round(start + slope * column)
+        low, high = max(0, row - reach), min(height, row + reach + 1)
+        inked = np.flatnonzero(mask[low:high, column]) + low
+        if len(inked) == 0:
+            runs.append(None)
+            continue
+        top = bottom = inked[np.argmin(np.abs(inked - row))]
+        while top > 0 and mask[top - 1, column]:
+            top -= 1
+        while bottom < height - 1 and mask[bottom + 1, column]:
+            bottom += 1
+        runs.append((top, bottom + 1))
+    met = [run is not None for run in runs]
+    edge = max(1, width // 25)
+    if np.mean(met) < 0.7 or not (any(met[:edge]) and any(met[-edge:])):
+        return
+    thickness = np.median([run[1] - run[0] for run in runs if run])
+    if thickness > thickest:
+        return
+    for column, run in enumerate(runs):
+        if run and run[1] - run[0] <= 1.5 * thickness + 1:
+            clean[run[0] : run[1], column] = False
+
+
+def _groups(mask: np.ndarray) -> list[np.ndarray]:
+    """Gather the strokes of each digit: one bool (height, width) for each."""
+    labels, boxes, areas = _pieces(mask)
+    strokes = [
+        _Stroke(number, rows.start, rows.stop, columns.start, columns.stop, area)
+        for number, ((rows, columns), area) in enumerate(zip(boxes, areas, strict=True), 1)
+    ]
+    strokes = [s for s in strokes if not any(s.frames(other) for other in strokes)]
+    tallest = max((stroke.size for stroke in strokes), default=0)
+    if tallest < max(10, 0.02 * max(mask.shape)):
+        raise NoDigitFound("the picture holds specks, but nothing as large as a digit")
+    largest = max(stroke.area for stroke in strokes)
+    strokes = [s for s in strokes if s.size >= 0.12 * tallest and s.area >= 0.02 * largest]
+    groups: list[list[_Stroke]] = []
+    for stroke in sorted(strokes, key=lambda stroke: -stroke.area):
+        home = next((g for g in groups if any(stroke.belongs_to(other) for other in g)), None)
+        if home is None:
+            groups.append([stroke])
+        else:
+            home.append(stroke)
+    # What is far smaller than the largest is a speck, a comma or a stain, but no digit.
+    masks = [np.isin(labels, [stroke.number for stroke in group]) for group in groups]
+    sizes = [_longest(_box(group)) for group in masks]
+    masks = [
+        group for group, size in zip(masks, sizes, strict=True)
+        if size >= 0.35 * max(sizes) and not _is_blob(group)
+    ]  # fmt: skip
+    if not masks:
+        raise NoDigitFound("the picture holds blots, but no strokes that could be a digit")
+    return masks
+
+
+@dataclass(frozen=True)
+class _Stroke:
+    """A connected piece of ink: its number, its edges and its area, pixels."""
+
+    number: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    area: float
+
+    @property
+    def size(self) -> int:
+        return max(self.bottom - self.top, self.right - self.left)
+
+    def frames(self, other: _Stroke) -> bool:
+        """Whether the other, of a digit's size, stands within this one's edges, free of them."""
+        inside = (
+            self.left < other.left
+            and other.right < self.right
+            and self.top < other.top
+            and other.bottom < self.bottom
+        )
+        return inside and other.size >= 0.35 * self.size
+
+    def belongs_to(self, other: _Stroke) -> bool:
+        """Whether both are pieces of one digit: over one another, or a fragment close by."""
+        across = min(self.right, other.right) - max(self.left, other.left)
+        apart = max(self.top, other.top) - min(self.bottom, other.bottom)
+        taller = max(self.size, other.size)
+        narrower = min(self.right - self.left, other.right - other.left)
+        if across >= 0.4 * narrower:
+            return apart <= 0.4 * taller
+        return -across <= 0.1 * taller and apart <= 0 and min(self.size, other.size) < 0.6 * taller
+
+
+def _is_blob(group: np.ndarray) -> bool:
+    """Whether one disc covers most of it, as of a blot or of a dark picture's corner."""
+    left, top, right, bottom = _box(group)
+    depth = ndimage.distance_transform_edt(np.pad(group[top:bottom, left:right], 1))
+    return 2 * depth.max() > 0.7 * max(right - left, bottom - top)
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _longest(box: tuple[int, int, int, int]) -> int:
+    left, top, right, bottom = box
+    return max(right - left, bottom - top)
+
+
+_BOX = 20
+_THINNEST = 2.0
+
+
+def _normalized(
+    group: np.ndarray, ink: np.ndarray, without: frozenset[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring a digit's strokes into MNIST's frame: float32 (side, side) and uint8 (28, 28)."""
+    left, top, right, bottom = _box(group)
+    longest = max(right - left, bottom - top)
+    # The grey of a stroke's edge belongs to it: MNIST's digits are anti-aliased.
+    around = max(1, longest // 20)
+    near = ndimage.binary_dilation(group, iterations=around)
+    weight = np.where(near, np.clip(ink / np.percentile(ink[group], 90), 0, 1), 0)
+    if "box" not in without:
+        cut = np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
+        weight, group = weight[cut], group[cut]
+    margin = longest // 8
+    weight, group = np.pad(weight, margin), np.pad(group, margin)
+    if "thicken" not in without:
+        # The mean distance to the edge of a bar is a quarter of its width.
+        width = 4 * ndimage.distance_transform_edt(group)[group].mean() * _BOX / longest
+        missing = (_THINNEST - width) / 2 * longest / _BOX
+        if missing > 0:
+            group = ndimage.distance_transform_edt(~group) <= missing
+            weight = np.maximum(weight, group)
+    left, top, right, bottom = _box(group)
+    side = max(ink.shape) if "box" in without else _longest(_box(group)) * SIDE / _BOX
+    if "center" in without:
+        row, column, middle = (top + bottom) / 2, (left + right) / 2, 0.5
+    else:
+        row, column = (place + 0.5 for place in ndimage.center_of_mass(weight))
+        # MNIST's own digits have their centre of mass in the middle of pixel 14, counted from 0.
+        middle = 14.5 / SIDE
+    margin = math.ceil(side)
+    padded = Image.fromarray(np.round(np.pad(weight, margin) * 255).astype(np.uint8))
+    edges = [margin + place - middle * side for place in (column, row)]
+    frame = (*edges, *(edge + side for edge in edges))
+    image = padded.resize((SIDE, SIDE), Image.Resampling.BOX, box=frame)
+    digit = padded.crop([round(edge) for edge in frame])
+    return np.asarray(digit, np.float32) / 255, np.asarray(image)
 
 
 def shift(images: np.ndarray, *, rows: int = 0, columns: int = 0) -> np.ndarray:
