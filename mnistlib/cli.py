@@ -1,11 +1,14 @@
-"""The command line: ``mnistlib run`` and ``mnistlib kaggle``.
+"""The command line: ``mnistlib`` ``run``, ``train``, ``predict``, ``app`` and ``kaggle``.
 
-Imports without TensorFlow; only ``run`` loads papermill, and only training loads TensorFlow.
+Imports without TensorFlow; only ``run`` loads papermill, and only what trains or predicts loads
+TensorFlow.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +21,14 @@ from mnistlib import kaggle as kaggle_files
 
 if TYPE_CHECKING:
     from mnistlib.batch import Result
+    from mnistlib.recognizer import Recognizer
 
 
 _FILE = click.Path(exists=True, dir_okay=False)
+_MODEL = click.option(
+    "--model", type=_FILE,
+    help="A network that `mnistlib train` wrote. [default: a fast one, trained once and kept]",
+)  # fmt: skip
 
 
 @click.group()
@@ -73,6 +81,82 @@ def run(
 
 
 @main.command()
+@click.option("--model", "name", default="cnn_fast", show_default=True, help="Which network.")
+@click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, at least 8]")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--out", required=True, type=click.Path(dir_okay=False),
+              help="Where to write it, ending in .keras.")  # fmt: skip
+def train(name: str, epochs: int | None, seed: int, out: str) -> None:
+    """Train a network on varied digits, measure it, and keep it for `predict` and `app`."""
+    _check_goal(out)
+    if Path(out).suffix != ".keras":
+        raise click.UsageError(f"--out must end in .keras; received {out!r}")
+    digits = _load("auto")
+
+    from mnistlib import metrics, models, recognizer
+
+    if name not in models.NAMES:
+        known = ", ".join(models.NAMES)
+        raise click.UsageError(f"--model must be one of {known}; received {name!r}")
+    made, validation = recognizer.train(name, digits, epochs=epochs, seed=seed, verbose=2)
+    click.echo(f"Validation accuracy {validation}")
+    answers = models.predict_proba(made.model, digits.x_test).argmax(axis=1)
+    click.echo(f"Test accuracy {metrics.accuracy_interval(digits.y_test, answers)}")
+    click.echo(f"Written: {recognizer.save(made, out)}")
+
+
+@main.command()
+@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…")
+@_MODEL
+@click.option("--json", "as_json", is_flag=True, help="Print a list for programs to read.")
+def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
+    """Name the digits in each IMAGE, from left to right."""
+    from mnistlib.images import NoDigitFound
+    from mnistlib.pictures import PictureError
+
+    reader, results, failed = _recognizer(model), [], False
+    for picture in pictures:
+        try:
+            found = reader.read(picture)
+        except (FileNotFoundError, NoDigitFound, PictureError) as error:
+            # The other pictures are still answered.
+            failed = True
+            results.append({"picture": picture, "error": str(error)})
+            if not as_json:
+                click.echo(f"{picture}: {error}", err=True)
+            continue
+        results.append({"picture": picture, "digits": [
+            {"digit": answer.digit, "sure": answer.sure, "box": digit.box, "top": answer.top}
+            for digit, answer in found
+        ]})  # fmt: skip
+        if not as_json:
+            click.echo(f"{picture}: {'; '.join(str(answer) for _, answer in found)}")
+    if as_json:
+        click.echo(json.dumps(results, indent=1))
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@_MODEL
+@click.option("--host", default="127.0.0.1", show_default=True,
+              help="0.0.0.0 lets other machines in.")  # fmt: skip
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65_535))
+def app(model: str | None, host: str, port: int) -> None:
+    """Serve a page on which to draw, upload or photograph a digit."""
+    from mnistlib import app as page
+
+    try:
+        page.load_gradio()
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+    recognizer = _recognizer(model)
+    try:
+        page.launch(recognizer, host=host, port=port)
+    except OSError as error:
+        raise click.ClickException(f"the page cannot be served: {error}") from error
+
+
+@main.command()
 @click.option("--train", "train_csv", type=_FILE, help="Kaggle's train.csv, plain, .gz or .zip.")
 @click.option("--test", "test_csv", type=_FILE, help="Kaggle's test.csv, likewise.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Where to write the submission.")
@@ -115,9 +199,7 @@ def kaggle(
 
 
 def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> None:
-    # Before the training, so that a wrong path is not found out after it.
-    if not Path(out).resolve().parent.is_dir():
-        raise click.UsageError(f"--out: there is no folder {Path(out).resolve().parent}")
+    _check_goal(out)
     rows = data.load_kaggle(train_csv, test_csv)
     click.echo(f"Read {len(rows.x):,} labelled digits and {len(rows.x_test):,} without labels")
     x, y, x_val, y_val = data.split(rows.x, rows.y, validation=0.1, seed=seed)
@@ -130,6 +212,23 @@ def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> 
     click.echo(f"Validation accuracy {metrics.accuracy_interval(y_val, answers)}")
     labels = models.predict_proba(model, rows.x_test).argmax(axis=1)
     click.echo(f"Written and checked: {kaggle_files.write_submission(out, labels)}")
+
+
+def _check_goal(out: str) -> None:
+    """Refuse a wrong path before the training, so that it is not found out after it."""
+    if not Path(out).resolve().parent.is_dir():
+        raise click.UsageError(f"--out: there is no folder {Path(out).resolve().parent}")
+
+
+def _recognizer(model: str | None) -> Recognizer:
+    from mnistlib import recognizer
+
+    if model is None:
+        return recognizer.ready()
+    try:
+        return recognizer.load(model)
+    except ValueError as error:
+        raise click.UsageError(f"--model: {error}") from error
 
 
 def _load(source: str) -> data.Digits:

@@ -286,18 +286,24 @@ def split(
     return x_train, y_train, x_validation, y_validation
 
 
-def overlap(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Tell which images stand, pixel for pixel, among others too.
+def match(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Look images up, pixel for pixel, among others.
 
     Args:
         images: uint8 (n, 28, 28).
         others: uint8 (m, 28, 28).
 
     Returns:
-        bool (n,), True where the image is one of ``others``.
+        int (n,): the place of the same image in ``others``, the last where there are several, and
+        -1 where there is none.
     """
-    known = {other.tobytes() for other in others}
-    return np.fromiter((image.tobytes() in known for image in images), bool, len(images))
+    place = {other.tobytes(): number for number, other in enumerate(others)}
+    return np.fromiter((place.get(image.tobytes(), -1) for image in images), int, len(images))
+
+
+def overlap(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Tell which images stand, pixel for pixel, among others too: bool (n,); see ``match``."""
+    return match(images, others) >= 0
 
 
 def pixel_table(images: np.ndarray) -> pd.DataFrame:

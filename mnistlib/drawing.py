@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.interpolate import CubicSpline
-
 
 # Each way to write a sign is a list of strokes, each stroke the points that a pen passes through,
 # as x to the right and y down within a box of 1 × 1. "-" before a stroke: straight between points.
@@ -99,37 +99,39 @@ def strokes(sign: int | str, seed: int) -> np.ndarray:
     Raises:
         ValueError: The sign is not known.
     """
-    if str(sign) not in _WAYS:
-        raise ValueError(f"sign must be a digit or one of {LETTERS}; received {sign!r}")
     draw = np.random.default_rng(seed)
-    ways = _WAYS[str(sign)]
-    way = ways[draw.integers(len(ways))]
-    height = draw.uniform(60, 300)
-    width = height * draw.uniform(0.45, 0.8)
-    angle, slant = math.radians(draw.uniform(-8, 8)), draw.uniform(-0.1, 0.3)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    lean = np.array([[1, -slant], [0, 1]])
-    paths = [
-        (path + draw.normal(0, 0.018, path.shape) - 0.5) * (width, height) @ (turn @ lean).T
-        for path in map(_path, way.split(";"))
-    ]
-    pen = height * draw.uniform(0.025, 0.13)
-    flat = draw.uniform(0.5, 1)
-    # Room for the pen around the strokes, and for the strokes on the canvas.
-    low = np.min([path.min(axis=0) for path in paths], axis=0) - pen
-    high = np.max([path.max(axis=0) for path in paths], axis=0) + pen
-    room = draw.uniform(0.05, 0.9, 2) * (high - low)
-    columns, rows = np.clip(np.ceil(high - low + room), 120, 500).astype(int)
-    place = draw.uniform(0, 1, 2) * np.maximum((columns, rows) - (high - low), 0) - low
+    coverage = _written(sign, draw)
+    # Room on the canvas, in a place of its own.
+    size = np.array(coverage.size)
+    columns, rows = np.clip(size * draw.uniform(1.05, 1.9, 2), 120, 500).astype(int)
+    left, top = (draw.uniform(0, 1, 2) * np.maximum((columns, rows) - size, 0)).astype(int)
     dark, light = _INKS[draw.integers(len(_INKS))], _PAPERS[draw.integers(len(_PAPERS))]
     ink, paper = (light, dark) if draw.random() < 0.3 else (dark, light)
-    # Drawn at four times the size and reduced: smooth edges.
-    large = Image.new("RGB", (int(columns) * 4, int(rows) * 4), paper)
-    canvas = ImageDraw.Draw(large)
-    for path in paths:
-        for x, y in (_dense(path) + place) * 4:
-            canvas.ellipse((x - 2 * pen, y - 2 * pen * flat, x + 2 * pen, y + 2 * pen * flat), ink)
-    return np.asarray(large.reduce(4))
+    canvas = Image.new("RGB", (int(columns), int(rows)), paper)
+    canvas.paste(ink, (int(left), int(top)), coverage)
+    return np.asarray(canvas)
+
+
+def sheet(signs: Sequence[int | str], seed: int) -> np.ndarray:
+    """Draw several signs beside one another on white paper.
+
+    Args:
+        signs: Digits or ``LETTERS``, from left to right.
+        seed: The same seed gives the same picture.
+
+    Returns:
+        uint8 (height, width), dark on light.
+    """
+    draw = np.random.default_rng(seed)
+    written = [_written(sign, draw) for sign in signs]
+    height = 20 + max(coverage.height for coverage in written)
+    width = 20 + sum(coverage.width + 20 for coverage in written)
+    canvas, left = Image.new("L", (width, height), 250), 20
+    for coverage in written:
+        top = 10 + int(draw.integers(0, height - coverage.height - 19))
+        canvas.paste(30, (left, top), coverage)
+        left += coverage.width + 20
+    return np.asarray(canvas)
 
 
 def scribble(seed: int) -> np.ndarray:
@@ -184,6 +186,33 @@ def photograph(digit: np.ndarray, seed: int) -> np.ndarray:
         file, "JPEG", quality=int(draw.integers(35, 95))
     )
     return np.asarray(Image.open(file))
+
+
+def _written(sign: int | str, draw: np.random.Generator) -> Image.Image:
+    """Write a sign by a hand and with a pen drawn anew; how far each pixel is covered, mode "L"."""
+    if str(sign) not in _WAYS:
+        raise ValueError(f"sign must be a digit or one of {LETTERS}; received {sign!r}")
+    ways = _WAYS[str(sign)]
+    way = ways[draw.integers(len(ways))]
+    height = draw.uniform(60, 300)
+    width = height * draw.uniform(0.45, 0.8)
+    angle, slant = math.radians(draw.uniform(-8, 8)), draw.uniform(-0.1, 0.3)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    lean = np.array([[1, -slant], [0, 1]])
+    paths = [
+        (path + draw.normal(0, 0.018, path.shape) - 0.5) * (width, height) @ (turn @ lean).T
+        for path in map(_path, way.split(";"))
+    ]
+    pen, flat = height * draw.uniform(0.025, 0.13), draw.uniform(0.5, 1)
+    low = np.min([path.min(axis=0) for path in paths], axis=0) - pen
+    high = np.max([path.max(axis=0) for path in paths], axis=0) + pen
+    # Drawn at four times the size and reduced: smooth edges.
+    large = Image.new("L", [4 * math.ceil(length) for length in high - low])
+    canvas = ImageDraw.Draw(large)
+    for path in paths:
+        for x, y in (_dense(path) - low) * 4:
+            canvas.ellipse((x - 2 * pen, y - 2 * pen * flat, x + 2 * pen, y + 2 * pen * flat), 255)
+    return large.reduce(4)
 
 
 def _path(words: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Any picture of a digit made into the image MNIST would hold; digits varied at random for training.
+"""Pictures made into the digits MNIST would hold; digits varied at random for training.
 
 Imports without TensorFlow, which ``vary`` loads when it is called.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,21 @@ def to_mnist(picture: Picture, *, without: Collection[str] = ()) -> np.ndarray:
         PictureError: It is no picture, is damaged, or is too large.
     """
     return explain(picture, without=without).image
+
+
+def to_mnist_all(pictures: Iterable[Picture], *, without: Collection[str] = ()) -> np.ndarray:
+    """Do as ``to_mnist`` for each picture; where there is no digit, the image is blank.
+
+    Returns:
+        uint8 (n, 28, 28).
+    """
+    made = []
+    for picture in pictures:
+        try:
+            made.append(to_mnist(picture, without=without))
+        except NoDigitFound:
+            made.append(np.zeros((SIDE, SIDE), np.uint8))
+    return np.array(made, np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def explain(picture: Picture, *, without: Collection[str] = ()) -> Stages:
@@ -195,7 +210,7 @@ def _paper(light: np.ndarray) -> np.ndarray:
     window = max(3, round(min(small.shape) / 4))
     # Strokes narrower than the window are filled from their surroundings; shadows are wider.
     small = ndimage.grey_closing(small, (window, window), mode="nearest")
-    small = ndimage.gaussian_filter(small, window / 4, mode="nearest")
+    small = ndimage.gaussian_filter(small, window / 12, mode="nearest")
     return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR))
 
 
@@ -211,9 +226,12 @@ def _mask(ink: np.ndarray) -> np.ndarray:
         raise NoDigitFound("the picture is blank: nothing in it differs clearly from the paper")
     # A shadow's corner can be darker than faint ink, and would take the threshold with it.
     ink = np.where(_without_edges(strong), ink, 0)
-    inked = ink[ink > floor]
+    inked = ink[_without_specks(ink > floor)]
+    if inked.size == 0:
+        raise NoDigitFound("the picture holds an edge or a shadow, but no digit")
     # Among what differs from the paper: ruled lines are fainter than strokes.
     threshold = threshold_otsu(inked) if np.ptp(inked) > 0.05 else floor
+    threshold = min(threshold, 0.6 * inked.max())
     mask = apply_hysteresis_threshold(ink, max(floor, 0.7 * threshold), threshold)
     return _without_edges(_without_ruling(mask), cut=True)
 
@@ -224,18 +242,29 @@ def _without_edges(mask: np.ndarray, *, cut: bool = False) -> np.ndarray:
     With ``cut``, also what merely reaches the edge, where something of a digit's size is free.
     """
     labels, boxes, areas = _pieces(mask)
-    sizes = np.array([max(_sides(box)) for box in boxes])
+    sides = np.array([_sides(box) for box in boxes]).reshape(-1, 2)
+    sizes, longest = sides.max(axis=1, initial=0), max(mask.shape)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     contact = np.bincount(rim, minlength=len(boxes) + 1)[1:]
-    if not contact.any() or contact.all():
-        return mask
-    free, longest = max(sizes[contact == 0]), max(mask.shape)
+    # A band along a whole side is no digit, whatever else there is.
+    shares = sides / mask.shape
+    foreign = (contact > 0) & (shares.max(axis=1, initial=0) > 0.9) & (
+        shares.min(axis=1, initial=1) < 0.3
+    ) & (contact >= 0.9 * sizes)  # fmt: skip
+    free = max(sizes[contact == 0], default=0)
     # A shadow's corner is filled, which a digit on squared paper is not, though it touches too.
-    filled = areas >= 0.25 * np.array([math.prod(_sides(box)) for box in boxes])
-    foreign = (contact >= 0.5 * sizes) & filled & (free >= 0.04 * longest)
-    if cut and free >= max(0.08 * longest, 0.25 * max(sizes[contact > 0])):
+    filled = areas >= 0.25 * sides.prod(axis=1)
+    foreign |= (contact >= 0.5 * sizes) & filled & (free >= 0.04 * longest)
+    if cut and free >= max(0.08 * longest, 0.25 * max(sizes[contact > 0], default=0)):
         foreign |= contact > 0
     return mask & ~np.isin(labels, 1 + np.flatnonzero(foreign))
+
+
+def _without_specks(mask: np.ndarray) -> np.ndarray:
+    """Take away what is too small to be a digit, where there is something larger."""
+    labels, boxes, _ = _pieces(mask)
+    small = [max(_sides(box)) < 0.04 * max(mask.shape) for box in boxes]
+    return mask if all(small) else mask & ~np.isin(labels, 1 + np.flatnonzero(small))
 
 
 def _pieces(mask: np.ndarray) -> tuple[np.ndarray, list[tuple[slice, slice]], np.ndarray]:
@@ -262,13 +291,13 @@ def _without_ruling(mask: np.ndarray) -> np.ndarray:
     step = max(1, max(mask.shape) // 400)
     small = thin[: height // step * step, : width // step * step]
     small = small.reshape(height // step, step, width // step, step).any(axis=(1, 3))
-    angles = np.radians(np.arange(-8, 8.25, 0.5))
+    angles = np.radians(np.arange(-8, 8.1, 0.25))
     clean = mask.copy()
     for upright, near in ((False, angles + np.pi / 2), (True, angles)):
         length = small.shape[0] if upright else small.shape[1]
         votes, thetas, distances = hough_line(small, theta=near)
         peaks = hough_line_peaks(
-            votes, thetas, distances, min_distance=5, min_angle=5, threshold=0.7 * length
+            votes, thetas, distances, min_distance=5, min_angle=10, threshold=0.5 * length
         )
         for _, theta, distance in zip(*peaks, strict=True):
             view = (mask, clean) if not upright else (mask.T, clean.T)

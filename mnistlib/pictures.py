@@ -20,7 +20,7 @@ Picture = str | Path | bytes | Image.Image | np.ndarray
 """What ``read`` opens."""
 
 # Formats that Pillow decodes by itself: no outside program is ever started for a picture.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 class PictureError(ValueError):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandas.io.formats.style import Styler
 
+    from mnistlib.images import Stages
+
 INK = "gray_r"
 """Digits are drawn dark on light, as on paper."""
 
@@ -127,6 +129,83 @@ def sample_grid(
         corner = (number % columns * pitch_x - 0.5, number // columns * pitch_y - 0.5)
         ax.add_patch(Rectangle(corner, width, height, fill=False, lw=0.5, ec="0.8"))
     ax.set_title(title)
+    ax.set_axis_off()
+    return ax
+
+
+def pictures(
+    pictures: Sequence[np.ndarray],
+    *,
+    columns: int = 5,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw pictures of any size side by side, each fitted into a square.
+
+    Args:
+        pictures: Each (height, width) or (height, width, 3); grey ones are drawn from their
+            lowest value, black, to their highest, white.
+        columns: Pictures in a row.
+        title: What to see.
+        ax: Where to draw.
+    """
+    rows = -(-len(pictures) // columns)
+    ax = _axes(ax, (9, 9 * rows / columns + 0.4))
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, columns)
+        _fit(ax, picture, 1.06 * column, 1.06 * row)
+    ax.set(xlim=(0, 1.06 * columns - 0.06), ylim=(1.06 * rows - 0.05, -0.01), title=title)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    return ax
+
+
+def boxes(
+    picture: np.ndarray,
+    found: Sequence[tuple[int, int, int, int]],
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a picture with boxes (left, top, right, bottom) in pixels, numbered from the left."""
+    ax = _axes(ax, (7, 7 * len(picture) / picture.shape[1] + 0.4))
+    ax.imshow(picture, cmap="gray")
+    for number, (left, top, right, bottom) in enumerate(found, 1):
+        frame = Rectangle((left, top), right - left, bottom - top, fill=False, lw=2, ls="--",
+                          ec=_WRONG)  # fmt: skip
+        ax.add_patch(frame)
+        ax.text(left, top - 4, f"{number}", color=_WRONG, weight="bold")
+    ax.set_title(title)
+    ax.set_axis_off()
+    return ax
+
+
+def preprocessing(stages: Stages, *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Draw a picture on its way into MNIST's frame, from left to right.
+
+    Args:
+        stages: What ``images.explain`` returns.
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (9, 2.6))
+    steps = (
+        ("the picture in grey", stages.grey, "gray"),
+        ("how much is ink", stages.ink, INK),
+        ("what counts as ink", stages.mask, INK),
+        ("the digit in its frame", stages.digit, INK),
+        ("28 × 28", stages.image, INK),
+    )
+    for number, (caption, image, cmap) in enumerate(steps):
+        limits = (0, 255) if image.dtype == np.uint8 else (0, 1)
+        left, top, scale = _fit(ax, image, 1.12 * number, 0, cmap=cmap, limits=limits)
+        ax.text(1.12 * number + 0.5, 1.04, caption, ha="center", va="top", fontsize=9)
+        if image is stages.mask:
+            box = [edge * scale for edge in stages.box]
+            corner = (left + box[0], top + box[1])
+            ax.add_patch(Rectangle(corner, box[2] - box[0], box[3] - box[1], fill=False,
+                                   lw=1.5, ls="--", ec=_WRONG))  # fmt: skip
+    ax.set(xlim=(-0.02, 1.12 * len(steps) - 0.1), ylim=(1.15, -0.02), aspect="equal", title=title)
     ax.set_axis_off()
     return ax
 
@@ -445,6 +524,28 @@ def differences(found: Mapping[str, Difference], *, title: str, ax: Axes | None 
     ax.set(title=title, xlabel="difference in test accuracy, percentage points")
     ax.grid(axis="x")
     return ax
+
+
+def _fit(
+    ax: Axes,
+    image: np.ndarray,
+    left: float,
+    top: float,
+    *,
+    cmap: str = "gray",
+    limits: tuple[float | None, float | None] = (None, None),
+) -> tuple[float, float, float]:
+    """Draw into a square of side 1, y growing downwards; the image's corner and its scale."""
+    height, width = image.shape[:2]
+    scale = 1 / max(height, width)
+    left, top = left + (1 - width * scale) / 2, top + (1 - height * scale) / 2
+    ax.imshow(
+        image, cmap=cmap, vmin=limits[0], vmax=limits[1],
+        extent=(left, left + width * scale, top + height * scale, top),
+    )  # fmt: skip
+    frame = Rectangle((left, top), width * scale, height * scale, fill=False, lw=0.5, ec="0.6")
+    ax.add_patch(frame)
+    return left, top, scale
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

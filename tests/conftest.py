@@ -48,6 +48,14 @@ def mnist(digits) -> data.Digits:
 
 
 @pytest.fixture(scope="session")
+def reader(digits):
+    """A recognizer trained as ``mnistlib predict`` has it, for fewer epochs."""
+    from mnistlib import recognizer
+
+    return recognizer.train("cnn_fast", digits, epochs=4 if digits.is_mnist else 12)[0]
+
+
+@pytest.fixture(scope="session")
 def mnist_arrays(mnist) -> dict[str, np.ndarray]:
     return {name: getattr(mnist, name) for name in ("x_train", "y_train", "x_test", "y_test")}
 

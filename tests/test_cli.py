@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -7,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_series import write_notebook, write_series
 
-from mnistlib import data, kaggle
+from mnistlib import data, drawing, kaggle
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sysconfig.get_path("scripts")) / "mnistlib"
@@ -161,3 +164,84 @@ def test_wrong_file_or_folder_is_told_before_any_training(mnistlib, tmp_path):
     folder = mnistlib("kaggle", *files, "none/submission.csv")
     assert folder.returncode == 2
     assert "--out: there is no folder" in folder.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(digits, tmp_path_factory):
+    """A network that ``mnistlib train`` wrote, and what it said."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = subprocess.run(
+        [COMMAND, "train", "--model", "cnn_fast", "--epochs", "2", "--out", "fast.keras"],
+        cwd=folder, env=os.environ | {"KERAS_HOME": str(folder)}, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "fast.keras", done.stdout
+
+
+def test_train_reports_validation_and_test_accuracy(trained, digits):
+    path, said = trained
+    for what in ("Validation", "Test"):
+        (share,) = re.findall(rf"{what} accuracy (\d+\.\d\d) % \(95 % interval", said)
+        assert float(share) >= (97.5 if digits.is_mnist else 85)
+    assert path.is_file()
+    assert path.with_suffix(".json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "resnet", "--out", "x.keras"], "--model must be one of dense_128"),
+        (["--out", "x.h5"], "must end in .keras"),
+        (["--out", "none/x.keras"], "there is no folder"),
+        (["--out", "x.keras", "--epochs", "0"], "--epochs"),
+        ([], "--out"),
+    ],
+)
+def test_train_refuses_wrong_arguments_before_it_trains(mnistlib, arguments, message):
+    done = mnistlib("train", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def write_pictures(folder):
+    Image.fromarray(drawing.strokes(7, 2)).save(folder / "seven.png")
+    Image.fromarray(drawing.sheet([7, 2, 0], 3)).save(folder / "three.jpg")
+    (folder / "wrong.png").write_text("no picture")
+
+
+def test_predict_answers_every_picture_it_can_read(mnistlib, trained, tmp_path):
+    write_pictures(tmp_path)
+    done = mnistlib("predict", "seven.png", "wrong.png", "gone.png", "three.jpg", "--model",
+                    trained[0])  # fmt: skip
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("seven.png: ")
+    assert len(lines[1].split(";")) == 3
+    assert "wrong.png is no picture" in done.stderr
+    assert "gone.png" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_predict_prints_json_and_nothing_else(mnistlib, trained, tmp_path):
+    write_pictures(tmp_path)
+    done = mnistlib("predict", "three.jpg", "seven.png", "--json", "--model", trained[0])
+    assert done.returncode == 0, done.stderr
+    several, one = json.loads(done.stdout)
+    assert several["picture"] == "three.jpg"
+    lefts = [digit["box"][0] for digit in several["digits"]]
+    assert lefts == sorted(lefts)
+    assert len(lefts) == 3
+    (digit,) = one["digits"]
+    assert digit["digit"] == digit["top"][0][0]
+    assert len(digit["top"]) == 3
+
+
+def test_predict_refuses_a_model_that_is_none(mnistlib, tmp_path):
+    write_pictures(tmp_path)
+    (tmp_path / "bad.h5").write_text("x")
+    done = mnistlib("predict", "seven.png", "--model", "bad.h5")
+    assert done.returncode == 2
+    assert "--model: " in done.stderr
+    assert "Traceback" not in done.stderr

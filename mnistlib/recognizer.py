@@ -1,0 +1,197 @@
+"""A trained network that says how sure it is, and says so when it is not."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnistlib import DISTRIBUTION, data, images, metrics, models, training
+from mnistlib._tensorflow import keras
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a recognizer makes of one image.
+
+    Attributes:
+        digit: The likeliest digit, 0–9.
+        sure: Whether its probability reaches the recognizer's threshold.
+        top: The three likeliest digits with their calibrated probabilities, likeliest first.
+    """
+
+    digit: int
+    sure: bool
+    top: tuple[tuple[int, float], ...]
+
+    def __str__(self) -> str:
+        likely = ", ".join(f"{digit} {100 * share:.1f} %" for digit, share in self.top)
+        return f"{self.digit if self.sure else 'not sure'} ({likely})"
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """A network with what was learned about its confidence from digits kept aside.
+
+    Attributes:
+        model: uint8 (n, 28, 28) in, probabilities (n, 10) out.
+        temperature: What its confidence is divided by, on the scale of log-odds, to be honest.
+        threshold: Least probability, 0–1, at which an answer counts as sure.
+    """
+
+    model: keras.Model
+    temperature: float = 1.0
+    threshold: float = 0.9
+
+    def probabilities(self, digits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, float (n, 10), of uint8 (n, 28, 28) or of one (28, 28).
+
+        Each is an average over the digit moved by up to a pixel in each direction, which is more
+        accurate and less sure of itself where the network hesitates.
+        """
+        return metrics.apply_temperature(
+            models.predict_proba(self.model, digits, shifts=1), self.temperature
+        )
+
+    def answer(self, digits: np.ndarray) -> list[Answer]:
+        """Name each of the uint8 (n, 28, 28), or the one (28, 28)."""
+        return [
+            Answer(
+                digit=int(row.argmax()),
+                sure=bool(row.max() >= self.threshold),
+                top=tuple((int(digit), float(row[digit])) for digit in np.argsort(-row)[:3]),
+            )
+            for row in self.probabilities(digits)
+        ]
+
+    def read(self, picture: images.Picture) -> list[tuple[images.Digit, Answer]]:
+        """Find the digits of a picture, from left to right, and name each.
+
+        Raises:
+            NoDigitFound: The picture holds none.
+            PictureError: It is no picture, is damaged, or is too large.
+        """
+        found = images.segment(picture)
+        return list(zip(found, self.answer(np.stack([one.image for one in found])), strict=True))
+
+
+def calibrate(
+    model: keras.Model, x: np.ndarray, y: np.ndarray, *, answered: float = 0.98, seed: int = 0
+) -> Recognizer:
+    """Learn from digits that the network has not trained on how far to trust it.
+
+    The digits are varied as in training, because handwriting from elsewhere is less regular than
+    MNIST's.
+
+    Args:
+        model: A trained network.
+        x: Validation digits, uint8 (n, 28, 28).
+        y: Their labels (n,).
+        answered: Share of these digits, 0–1, for which the answer shall count as sure.
+        seed: Of the variations.
+    """
+    x = np.asarray(images.vary(x, seed))
+    raw = models.predict_proba(model, x, shifts=1)
+    temperature = metrics.fit_temperature(y, raw)
+    confidence = metrics.apply_temperature(raw, temperature).max(axis=1)
+    return Recognizer(model, temperature, float(np.quantile(confidence, 1 - answered)))
+
+
+def train(
+    name: str = "cnn_fast",
+    digits: data.Digits | None = None,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 0,
+) -> tuple[Recognizer, metrics.Interval]:
+    """Train a network on varied digits and calibrate it; validation accuracy beside it.
+
+    Nine tenths of the training digits train the network. The others measure it, and fit temperature
+    and threshold. The test digits are not touched.
+
+    Args:
+        name: One of ``models.NAMES``.
+        digits: Where to learn from; None loads what ``data.load`` finds.
+        epochs: None: those of the network's recipe, and at least eight.
+        seed: Fixes split, initial weights, order and variations.
+        callbacks: Keras callbacks.
+        verbose: As Keras's: 0 silent, 1 a bar, 2 a line for each epoch.
+    """
+    digits = digits or data.load()
+    x, y, x_val, y_val = data.split(digits.x_train, digits.y_train, validation=0.1, seed=seed)
+    model = models.build(name, seed=seed)
+    recipe = training.RECIPES.get(name, training.Recipe())
+    training.fit(
+        model,
+        x,
+        y,
+        epochs=max(8, recipe.epochs) if epochs is None else epochs,
+        augment=recipe.augment or images.vary,
+        seed=seed,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    right = models.predict_proba(model, x_val).argmax(axis=1)
+    return calibrate(model, x_val, y_val, seed=seed), metrics.accuracy_interval(y_val, right)
+
+
+def ready() -> Recognizer:
+    """Give the recognizer of the user's cache folder; the first time, train and keep it.
+
+    One trained on the offline sample is kept apart from one trained on MNIST. A progress bar goes
+    to standard error while it trains.
+    """
+    import pooch
+    from tqdm.keras import TqdmCallback
+
+    digits = data.load()
+    kind = "mnist" if digits.is_mnist else "sample"
+    path = Path(pooch.os_cache(DISTRIBUTION)) / f"recognizer-1-{kind}.keras"
+    if path.is_file():
+        return load(path)
+    bar = TqdmCallback(verbose=0, desc="training cnn_fast once", mininterval=1)
+    recognizer, _ = train("cnn_fast", digits, callbacks=[bar])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(recognizer, path)
+    return recognizer
+
+
+def save(recognizer: Recognizer, path: str | Path) -> Path:
+    """Write the network to a ``.keras`` file and its calibration beside it, to a ``.json``."""
+    path = Path(path)
+    calibration = {"temperature": recognizer.temperature, "threshold": recognizer.threshold}
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        written = Path(folder) / "calibration.json"
+        written.write_text(json.dumps(calibration) + "\n", encoding="utf-8")
+        saved = models.save(recognizer.model, path)
+        written.replace(path.with_suffix(".json"))
+    return saved
+
+
+def load(path: str | Path) -> Recognizer:
+    """Read a network, and its calibration where there is one beside it.
+
+    Raises:
+        FileNotFoundError: There is no such network.
+        ValueError: The network or its calibration is not what ``save`` writes.
+    """
+    model = models.load(path)
+    if model.input_shape[1:] != (data.SIDE, data.SIDE) or model.output_shape[1:] != (data.CLASSES,):
+        raise ValueError(
+            f"{path} must take digits (n, 28, 28) and give (n, 10); it takes {model.input_shape} "
+            f"and gives {model.output_shape}"
+        )
+    beside = Path(path).with_suffix(".json")
+    if not beside.is_file():
+        return Recognizer(model)
+    try:
+        calibration = json.loads(beside.read_text(encoding="utf-8"))
+        return Recognizer(model, float(calibration["temperature"]), float(calibration["threshold"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{beside} is no calibration of a recognizer: {error!r}") from error

@@ -1,0 +1,181 @@
+"""The page in a real browser: Debian's or the system's Chromium, driven by Playwright."""
+
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import closed_port
+from PIL import Image
+
+from mnistlib import app, drawing, recognizer
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+SHOTS = Path(__file__).parent.parent / "runs" / "screenshots"
+# Without these, Chromium asks hosts of its own at every start.
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def model(reader, tmp_path_factory):
+    return recognizer.save(reader, tmp_path_factory.mktemp("model") / "reader.keras")
+
+
+@pytest.fixture(scope="module")
+def address(model):
+    """The page as ``mnistlib app`` serves it, in a process of its own."""
+    port = closed_port()
+    command = "import sys; from mnistlib.cli import main; main(sys.argv[1:])"
+    server = subprocess.Popen(
+        [sys.executable, "-c", command, "app", "--model", model, "--port", str(port)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield _answering(f"http://127.0.0.1:{port}/", server)
+    finally:
+        server.terminate()
+        server.wait(20)
+        server.stdout.close()
+
+
+def _answering(address, server, seconds=90):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for _ in range(seconds):
+        assert server.poll() is None, server.stdout.read()
+        try:
+            opener.open(address, timeout=5).close()
+        except OSError:
+            time.sleep(1)
+        else:
+            return address
+    raise AssertionError(f"{address} does not answer")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page just opened; in the end, that it said nothing in the console and asked nobody."""
+    said, asked = [], []
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    page.wait_for_selector("#pad canvas")
+    yield page
+    page.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+# Corners of a stroke, as shares of the pad.
+THREE = [(0.35, 0.25), (0.5, 0.2), (0.65, 0.28), (0.62, 0.4), (0.48, 0.48), (0.64, 0.56),
+         (0.68, 0.7), (0.52, 0.8), (0.34, 0.74)]  # fmt: skip
+SEVEN = [(0.3, 0.22), (0.68, 0.22), (0.45, 0.8)]
+
+
+def draw(page, stroke):
+    box = page.locator("#pad canvas").first.bounding_box()
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=6)
+    page.mouse.up()
+
+
+def expect_answer(page, digit, seconds=20):
+    page.wait_for_function(
+        "digit => document.querySelector('#answer h2')?.innerText.trim() === digit",
+        arg=str(digit), timeout=1000 * seconds,
+    )  # fmt: skip
+
+
+def shot(page, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / name)
+
+
+@needs_browser
+def test_draws_a_three_clears_and_draws_a_seven(page):
+    draw(page, THREE)
+    expect_answer(page, 3)
+    assert page.locator("#read img").count() == 1
+    shot(page, "three.png")
+    page.get_by_role("button", name="Clear").first.click()
+    page.wait_for_function("!document.querySelector('#answer h2')")
+    draw(page, SEVEN)
+    expect_answer(page, 7)
+    shot(page, "seven.png")
+
+
+@needs_browser
+def test_undo_takes_the_last_stroke_back(page):
+    draw(page, SEVEN)
+    expect_answer(page, 7)
+    draw(page, [(0.32, 0.75), (0.7, 0.78)])
+    draw(page, [(0.3, 0.3), (0.3, 0.75)])
+    page.get_by_role("button", name="Undo").first.click()
+    page.get_by_role("button", name="Undo").first.click()
+    expect_answer(page, 7)
+
+
+@needs_browser
+def test_uploads_a_photograph(page, mnist, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(drawing.photograph(mnist.x_test[0], 4)).save(path)
+    page.get_by_role("tab", name="Picture").click()
+    page.locator("#picture input[type=file]").set_input_files(path)
+    expect_answer(page, int(mnist.y_test[0]))
+    shot(page, "upload.png")
+
+
+def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):
+    assert app._answer(reader, None) == (None, None, "")
+    assert app._answer(reader, Image.new("RGB", (320, 320), "white"))[2] == "No digit found yet."
+    wrong = tmp_path / "x.png"
+    wrong.write_text("no picture")
+    assert "cannot be read" in app._answer(reader, str(wrong))[2]
+
+
+def test_several_digits_are_read_from_left_to_right(reader):
+    shares, image, words = app._answer(reader, Image.fromarray(drawing.sheet([7, 2, 0], seed=3)))
+    assert "From left to right: 7 2 0" in words
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert np.asarray(image).shape == (224, 224)
+
+
+def test_without_gradio_the_command_says_what_to_install(tmp_path):
+    code = textwrap.dedent(
+        """
+        import sys
+        sys.modules["gradio"] = None
+        from mnistlib.cli import main
+        main(["app"])
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "pip install 'mnist-notebooks[app]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,152 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnistlib import pictures
+
+GREY = np.linspace(0, 255, 20 * 30).reshape(20, 30).astype(np.uint8)
+
+
+def file(image, kind, **options):
+    written = io.BytesIO()
+    image.save(written, kind, **options)
+    return written.getvalue()
+
+
+def opened(picture):
+    return np.asarray(pictures.read(picture).convert("L"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF"])
+def test_files_bytes_images_and_arrays_give_the_same_picture(kind, tmp_path):
+    image = Image.fromarray(GREY)
+    path = tmp_path / f"picture.{kind.lower()}"
+    image.save(path, kind)
+    for picture in (path, str(path), path.read_bytes(), image, GREY, GREY[:, :, None]):
+        assert np.array_equal(opened(picture), GREY)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "F"])
+def test_every_mode_becomes_grey_or_rgb(mode):
+    black_and_white = np.where(GREY > 127, 255, 0).astype(np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(black_and_white.astype(np.uint16) * 257)
+    elif mode == "F":
+        image = Image.fromarray(black_and_white.astype(np.float32) / 255)
+    else:
+        image = Image.fromarray(black_and_white).convert("RGB").convert(mode)
+    read = pictures.read(image)
+    assert read.mode in ("L", "RGB")
+    assert np.abs(np.asarray(read.convert("L")).astype(int) - black_and_white).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "array",
+    [GREY > 127, GREY.astype(np.uint16) * 257, GREY.astype(int), GREY / 255, GREY / 255 * 16],
+    ids=["bool", "uint16", "int", "float 0-1", "float 0-16"],
+)
+def test_arrays_of_other_types_are_scaled_to_bytes(array):
+    expected = np.where(GREY > 127, 255, 0) if array.dtype == bool else GREY
+    assert np.abs(opened(array).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_by_its_exif_data(orientation):
+    # What Pillow's own transposition undoes, by its documentation of the eight orientations.
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    image = Image.fromarray(GREY)
+    if orientation > 1:
+        image = image.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(opened(file(image, "PNG", exif=exif)), GREY)
+
+
+def test_transparent_ground_is_what_the_visible_strokes_stand_out_from():
+    layer = np.zeros((20, 20, 4), np.uint8)
+    layer[5:8, 5:15] = (10, 10, 10, 255)
+    assert opened(layer)[0, 0] == 255
+    layer[5:8, 5:15] = (250, 250, 250, 255)
+    assert opened(layer)[0, 0] == 0
+
+
+def test_few_transparent_places_take_the_colour_of_the_paper():
+    cut_out = np.full((20, 20, 4), (200, 190, 180, 255), np.uint8)
+    cut_out[:4, :4, 3] = 0
+    assert np.ptp(opened(cut_out)) == 0
+
+
+def bomb(width, height):
+    """A PNG file of a few bytes that promises so many pixels."""
+
+    def chunk(kind, content):
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1_000))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
+            + chunk(b"IEND", b""))  # fmt: skip
+
+
+@pytest.mark.parametrize("side", [7_100, 30_000, 1_000_000])
+def test_too_large_is_refused_before_it_is_decoded(side):
+    with pytest.raises(pictures.PictureError, match=r"pixels"):
+        pictures.read(bomb(side, side))
+
+
+def test_a_large_array_is_refused():
+    wide = np.broadcast_to(np.uint8(0), (8_000, 8_000))
+    with pytest.raises(pictures.PictureError, match="at most 50,000,000"):
+        pictures.read(wide)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_a_truncated_file_is_refused(kind, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)
+    whole = file(Image.fromarray(noise), kind)
+    path = tmp_path / "photo"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(pictures.PictureError, match=str(path)):
+        pictures.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"<svg xmlns='x'/>", b"\x89PNG\r\n"])
+def test_what_is_no_picture_is_refused(content):
+    with pytest.raises(pictures.PictureError, match=r"no picture|cannot be read"):
+        pictures.read(content)
+
+
+def test_postscript_which_would_start_a_program_is_refused():
+    with pytest.raises(pictures.PictureError, match="no picture"):
+        pictures.read(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        pictures.read(tmp_path / "none.png")
+    with pytest.raises(FileNotFoundError, match="a folder"):
+        pictures.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(5), "must be"),
+        (np.zeros((5, 5, 5)), "must be"),
+        (np.zeros((0, 5)), "no pixels"),
+        (np.full((5, 5), np.nan), "values from 0"),
+        (np.full((5, 5), np.inf), "values from 0"),
+        (np.full((5, 5), -1), "values from 0"),
+        (np.full((5, 5), 70_000), "65,535"),
+        (np.full((5, 5), "x"), "numbers"),
+        (12, "a path, bytes"),
+    ],
+)
+def test_what_is_no_picture_array_is_refused(array, message):
+    with pytest.raises(pictures.PictureError, match=message):
+        pictures.read(array)

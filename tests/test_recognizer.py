@@ -1,0 +1,124 @@
+import json
+
+import numpy as np
+import pytest
+
+from mnistlib import drawing, images, metrics, models, recognizer
+
+
+def accuracy(reader, pictures, labels):
+    answers = reader.answer(images.to_mnist_all(pictures))
+    return np.mean([answer.digit == label for answer, label in zip(answers, labels, strict=True)])
+
+
+def unsure(reader, pictures):
+    return np.mean([not answer.sure for answer in reader.answer(images.to_mnist_all(pictures))])
+
+
+def test_reads_drawings_and_photographs_that_never_were_mnist(reader, mnist):
+    drawings = [drawing.strokes(n % 10, 500 + n) for n in range(200)]
+    assert accuracy(reader, drawings, np.arange(200) % 10) >= 0.95
+    photographs = [drawing.photograph(mnist.x_test[n], 500 + n) for n in range(100)]
+    assert accuracy(reader, photographs, mnist.y_test[:100]) >= 0.95
+
+
+def test_reads_digits_of_other_people(reader, mnist):
+    from sklearn.datasets import load_digits
+
+    other = load_digits()
+    assert accuracy(reader, other.images[:400], other.target[:400]) >= 0.92
+
+
+def test_letters_and_doodles_are_declined_far_more_often_than_digits(reader, mnist):
+    digits = [drawing.strokes(n % 10, n) for n in range(100)]
+    letters = [drawing.strokes(sign, seed) for sign in drawing.LETTERS for seed in range(7)]
+    doodles = [drawing.scribble(seed) for seed in range(60)]
+    declined = unsure(reader, digits)
+    assert declined <= 0.15
+    assert unsure(reader, letters) >= 3 * max(declined, 0.05)
+    assert unsure(reader, doodles) >= 3 * max(declined, 0.05)
+
+
+def test_calibrated_confidence_is_near_the_accuracy(reader, digits):
+    x = np.asarray(images.vary(digits.x_test, 5))
+    found = metrics.calibration(digits.y_test, reader.probabilities(x))
+    assert found.error < (0.01 if digits.is_mnist else 0.04)
+
+
+def test_the_share_asked_for_is_answered(reader, digits):
+    x, y = digits.x_test[:1000], digits.y_test[:1000]
+    strict, lax = (
+        recognizer.calibrate(reader.model, x, y, answered=share) for share in (0.8, 0.99)
+    )
+    varied = np.asarray(images.vary(x, 0))
+    for made, share in ((strict, 0.8), (lax, 0.99)):
+        sure = np.mean([answer.sure for answer in made.answer(varied)])
+        assert sure == pytest.approx(share, abs=0.002)
+    assert strict.threshold > lax.threshold
+
+
+def test_an_answer_names_the_three_likeliest_in_order(reader, digits):
+    (answer,) = reader.answer(digits.x_test[0])
+    shares = [share for _, share in answer.top]
+    assert len(answer.top) == 3
+    assert shares == sorted(shares, reverse=True)
+    assert answer.digit == answer.top[0][0] == int(reader.probabilities(digits.x_test[:1]).argmax())
+    assert answer.sure == (shares[0] >= reader.threshold)
+    assert str(answer).startswith(str(answer.digit) if answer.sure else "not sure")
+
+
+def test_read_names_digits_from_left_to_right(reader):
+    found = reader.read(drawing.sheet([7, 2, 0], seed=3))
+    assert [answer.digit for _, answer in found] == [7, 2, 0]
+
+
+def test_saved_and_loaded_it_answers_alike(reader, digits, tmp_path):
+    path = recognizer.save(reader, tmp_path / "reader.keras")
+    again = recognizer.load(path)
+    assert (again.temperature, again.threshold) == (reader.temperature, reader.threshold)
+    expected = reader.probabilities(digits.x_test[:50])
+    assert np.allclose(again.probabilities(digits.x_test[:50]), expected, atol=1e-6)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["reader.json", "reader.keras"]
+
+
+def test_a_network_without_calibration_is_taken_as_it_is(tmp_path):
+    path = models.save(models.build("dense_32_16"), tmp_path / "bare.keras")
+    bare = recognizer.load(path)
+    assert (bare.temperature, bare.threshold) == (1.0, 0.9)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"temperature": 1})])
+def test_a_damaged_calibration_is_refused(text, tmp_path):
+    path = models.save(models.build("dense_32_16"), tmp_path / "bad.keras")
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(ValueError, match=r"bad\.json is no calibration"):
+        recognizer.load(path)
+
+
+def test_a_network_for_something_else_is_refused(tmp_path):
+    from mnistlib._tensorflow import keras
+
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)])
+    path = models.save(other, tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="must take digits"):
+        recognizer.load(path)
+
+
+def test_ready_trains_once_and_keeps_the_result(nowhere, monkeypatch, capsys):
+    trained = []
+    train = recognizer.train
+
+    def counted(*arguments, **keywords):
+        trained.append(arguments)
+        return train(*arguments, **keywords, epochs=1)
+
+    monkeypatch.setattr(recognizer, "train", counted)
+    with pytest.warns(UserWarning, match="offline sample"):
+        first = recognizer.ready()
+    assert "training cnn_fast once" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="offline sample"):
+        again = recognizer.ready()
+    assert len(trained) == 1
+    assert again.threshold == first.threshold
+    kept = {path.name for path in nowhere.cache.rglob("recognizer*")}
+    assert kept == {"recognizer-1-sample.keras", "recognizer-1-sample.json"}
