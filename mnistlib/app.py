@@ -3,15 +3,17 @@
 Only the functions here load gradio, which is an optional requirement.
 """
 
-from __future__ import annotations
-
+import base64
 import os
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from mnistlib import DISTRIBUTION
+from mnistlib.data import SIDE
 from mnistlib.images import NoDigitFound
 from mnistlib.pictures import PictureError
 from mnistlib.recognizer import Recognizer
@@ -21,10 +23,23 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
 
 _PAD = 320
+# gradio's own Sketchpad begins, and begins again after each clearing, with a tool that does not
+# draw, and sends thirteen requests for a stroke; this one sends one.
+_HTML = f"""
+<canvas width="{_PAD}" height="{_PAD}" tabindex="0" role="img"
+    aria-label="Draw a digit here; Ctrl+Z takes the last stroke back, Escape clears"></canvas>
+<div><button class="undo">Undo</button><button class="clear">Clear</button></div>
+"""
+_CSS = """
+canvas { touch-action: none; cursor: crosshair; border: 1px solid #888; border-radius: 8px;
+    width: 100%; max-width: 420px; display: block; background: white; }
+button { margin: 8px 8px 0 0; padding: 6px 16px; border: 1px solid #888; border-radius: 8px; }
+"""
+_SCRIPT = Path(__file__).with_name("pad.js")
 _MISSING = f"The page needs gradio: pip install '{DISTRIBUTION}[app]'"
 
 
-def build(recognizer: Recognizer) -> gradio.Blocks:
+def build(recognizer: Recognizer) -> "gradio.Blocks":
     """Build the page: a draw pad, an upload, a webcam; the answer, and the digit as it was read.
 
     Args:
@@ -37,9 +52,13 @@ def build(recognizer: Recognizer) -> gradio.Blocks:
         ImportError: gradio is not installed; says how to install it.
     """
     gr = load_gradio()
+    # The first prediction takes longest; nobody shall wait for it.
+    recognizer.answer(np.zeros((SIDE, SIDE), np.uint8))
 
-    def answer_drawing(drawing: dict[str, Any] | None):
-        return _answer(recognizer, drawing and drawing["composite"])
+    def answer_drawing(event: gr.EventData):
+        drawn = event.picture
+        # A data URL: "data:image/png;base64,…".
+        return _answer(recognizer, drawn and base64.b64decode(drawn.partition(",")[2]))
 
     def answer_picture(path: str | None):
         return _answer(recognizer, path)
@@ -49,16 +68,10 @@ def build(recognizer: Recognizer) -> gradio.Blocks:
         with gr.Row():
             with gr.Column():
                 with gr.Tab("Draw"):
-                    pad = gr.Sketchpad(
-                        label="Draw a digit",
-                        canvas_size=(_PAD, _PAD),
-                        fixed_canvas=True,
-                        layers=False,
-                        transforms=(),
-                        brush=gr.Brush(
-                            default_size=_PAD // 22, colors=["#000000"], color_mode="fixed"
-                        ),
-                        type="pil",
+                    pad = gr.HTML(
+                        html_template=_HTML,
+                        css_template=_CSS,
+                        js_on_load=_SCRIPT.read_text(encoding="utf-8"),
                         elem_id="pad",
                     )
                 with gr.Tab("Picture"):
@@ -70,18 +83,19 @@ def build(recognizer: Recognizer) -> gradio.Blocks:
                     )
             with gr.Column():
                 shares = gr.Label(label="Answer", num_top_classes=3, elem_id="answer")
+                gr.Markdown("What the network saw, 28 × 28 pixels:")
                 read = gr.Image(
-                    label="What the network saw: 28 × 28 pixels",
+                    show_label=False,
                     height=224,
                     width=224,
                     buttons=[],
                     elem_id="read",
                 )
                 note = gr.Markdown(elem_id="note")
-        # The last state of a drawing counts; states that a newer one overtook are skipped.
-        how = {"outputs": [shares, read, note], "show_progress": "hidden", "queue": False,
-               "trigger_mode": "always_last"}  # fmt: skip
-        pad.change(answer_drawing, pad, **how)
+        # One after the other, so that the last state of a drawing is answered last.
+        how = {"outputs": [shares, read, note], "show_progress": "hidden",
+               "trigger_mode": "multiple", "concurrency_limit": 1}  # fmt: skip
+        pad.input(answer_drawing, **how)
         picture.change(answer_picture, picture, **how)
     return page
 
@@ -107,7 +121,7 @@ def launch(
     )
 
 
-def show(recognizer: Recognizer) -> Markdown | None:
+def show(recognizer: Recognizer) -> "Markdown | None":
     """Show the page inline in a notebook; where nobody could draw, or gradio lacks, say so."""
     from IPython.display import Markdown
 
@@ -142,7 +156,7 @@ def load_gradio() -> ModuleType:
     return gradio
 
 
-def _answer(recognizer: Recognizer, picture: Image.Image | str | None):
+def _answer(recognizer: Recognizer, picture: bytes | str | None):
     if picture is None:
         return None, None, ""
     try:
