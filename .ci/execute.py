@@ -1,7 +1,8 @@
 """Execute the committed notebooks in place, on the full MNIST. Run by ``make execute``.
 
 Nothing of the execution stays but outputs and counts: no times in the cells, no widget state, and
-nothing of papermill's. The figure of a cell tagged ``readme-figure`` is the README's.
+nothing of papermill's. The figure of a cell tagged ``readme-mistakes`` becomes the README's
+``.github/mistakes.png``, and so on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from nbclient import NotebookClient
 
 from mnistlib import batch, data
 
-README_FIGURE = Path(__file__).resolve().parent.parent / ".github" / "mistakes.png"
+README_FIGURES = Path(__file__).resolve().parent.parent / ".github"
 
 
 def execute(path: Path) -> None:
@@ -45,10 +46,12 @@ def execute(path: Path) -> None:
     nbformat.write(notebook, new)
     new.replace(path)
     for cell in notebook.cells:
-        if "readme-figure" in cell.metadata.get("tags", []):
-            data_of = [output.data for output in cell.outputs if "data" in output]
-            png = next(shown["image/png"] for shown in data_of if "image/png" in shown)
-            README_FIGURE.write_bytes(base64.b64decode(png))
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("readme-"):
+                data_of = [output.data for output in cell.outputs if "data" in output]
+                png = next(shown["image/png"] for shown in data_of if "image/png" in shown)
+                figure = README_FIGURES / f"{tag.removeprefix('readme-')}.png"
+                figure.write_bytes(base64.b64decode(png))
 
 
 def main(names: list[str]) -> None:

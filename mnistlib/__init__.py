@@ -1,9 +1,11 @@
 """The library under the MNIST notebook series: digits in, networks, honest numbers out.
 
-Modules, in the order in which data walks through them: ``data``, ``images``, ``models``,
-``training``, ``metrics``, ``plots``; then ``kaggle`` for its competition's files, and ``batch`` and
+Modules, in the order in which data walks through them: ``data``, ``pictures``, ``images``,
+``models``, ``training``, ``metrics``, ``plots``. Then ``recognizer`` and ``app`` for the reader's
+own digits, with ``drawing`` to try them; ``kaggle`` for its competition's files; and ``batch`` and
 ``cli``, which run the series and the commands.
-Importing the package, ``data``, ``metrics`` or ``plots`` does not import TensorFlow.
+None of ``data``, ``pictures``, ``images``, ``drawing``, ``metrics``, ``plots`` and ``kaggle``
+imports TensorFlow.
 """
 
 DISTRIBUTION = "mnist-notebooks"

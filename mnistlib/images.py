@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from mnistlib.data import SIDE
@@ -179,9 +179,9 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
 
 
 def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
-    light = grey.astype(np.float32) / 255
     if min(grey.shape) > 2 * _SHORTEST // 3:
-        light = ndimage.median_filter(light, 3)
+        grey = np.asarray(Image.fromarray(grey).filter(ImageFilter.MedianFilter(3)))
+    light = grey.astype(np.float32) / 255
     rim = max(1, round(0.03 * min(grey.shape)))
     border = np.concatenate(
         [light[:rim].ravel(), light[-rim:].ravel(), light[:, :rim].ravel(), light[:, -rim:].ravel()]
@@ -285,7 +285,8 @@ def _without_ruling(mask: np.ndarray) -> np.ndarray:
 
     height, width = mask.shape
     thickest = max(3, round(0.015 * max(mask.shape)))
-    thin = mask & ~ndimage.binary_opening(mask, np.ones((thickest + 1, thickest + 1)))
+    thick = ndimage.maximum_filter(ndimage.minimum_filter(mask, thickest + 1), thickest + 1)
+    thin = mask & ~thick
     if np.count_nonzero(thin) < 0.7 * min(mask.shape):
         return mask
     step = max(1, max(mask.shape) // 400)
@@ -370,7 +371,7 @@ def _groups(mask: np.ndarray) -> list[np.ndarray]:
     sizes = [_longest(_box(group)) for group in masks]
     masks = [
         group for group, size in zip(masks, sizes, strict=True)
-        if size >= 0.35 * max(sizes) and not _is_blob(group)
+        if size >= 0.25 * max(sizes) and not _is_blob(group)
     ]  # fmt: skip
     if not masks:
         raise NoDigitFound("the picture holds blots, but no strokes that could be a digit")
@@ -442,11 +443,12 @@ def _normalized(
     longest = max(right - left, bottom - top)
     # The grey of a stroke's edge belongs to it: MNIST's digits are anti-aliased.
     around = max(1, longest // 20)
-    near = ndimage.binary_dilation(group, iterations=around)
-    weight = np.where(near, np.clip(ink / np.percentile(ink[group], 90), 0, 1), 0)
+    peak, side = np.percentile(ink[group], 90), max(ink.shape)
     if "box" not in without:
         cut = np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
-        weight, group = weight[cut], group[cut]
+        ink, group = ink[cut], group[cut]
+    near = ndimage.maximum_filter(group, 2 * around + 1)
+    weight = np.where(near, np.clip(ink / peak, 0, 1), 0)
     margin = longest // 8
     weight, group = np.pad(weight, margin), np.pad(group, margin)
     if "thicken" not in without:
@@ -457,7 +459,8 @@ def _normalized(
             group = ndimage.distance_transform_edt(~group) <= missing
             weight = np.maximum(weight, group)
     left, top, right, bottom = _box(group)
-    side = max(ink.shape) if "box" in without else _longest(_box(group)) * SIDE / _BOX
+    if "box" not in without:
+        side = _longest(_box(group)) * SIDE / _BOX
     if "center" in without:
         row, column, middle = (top + bottom) / 2, (left + right) / 2, 0.5
     else:

@@ -22,7 +22,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess:
 def test_data_images_metrics_and_plots_do_not_import_tensorflow():
     ran = python(
         "import sys, mnistlib\n"
-        "from mnistlib import data, images, metrics, plots\n"
+        "from mnistlib import data, drawing, images, kaggle, metrics, pictures, plots\n"
         "print(sorted({'keras', 'tensorflow'} & set(sys.modules)))"
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")

@@ -39,6 +39,27 @@ def test_letters_and_doodles_are_declined_far_more_often_than_digits(reader, mni
     assert unsure(reader, doodles) >= 3 * max(declined, 0.05)
 
 
+def test_no_digits_are_made_of_digits_and_fixed_by_their_seed(digits):
+    x, y = digits.x_train[:500], digits.y_train[:500]
+    made, again, other = (recognizer.no_digits(x, y, count=40, seed=n) for n in (0, 0, 1))
+    assert made.shape == (40, 28, 28)
+    assert made.dtype == np.uint8
+    assert np.array_equal(made, again)
+    assert not np.array_equal(made, other)
+    # Mirrored back and turned back, they are the digits again.
+    known = {image.tobytes() for image in x}
+    assert all(image[:, ::-1].tobytes() in known for image in made[10:20])
+    assert all(image[::-1, ::-1].tobytes() in known for image in made[20:30])
+
+
+def test_upside_down_digits_are_declined_though_digits_are_not(reader, mnist):
+    turned = [n for n in range(400) if mnist.y_test[n] in (3, 4, 7)]
+    upside_down = reader.answer(mnist.x_test[turned][:, ::-1, ::-1])
+    upright = reader.answer(mnist.x_test[turned])
+    assert np.mean([not answer.sure for answer in upside_down]) > 0.8
+    assert np.mean([not answer.sure for answer in upright]) < 0.05
+
+
 def test_calibrated_confidence_is_near_the_accuracy(reader, digits):
     x = np.asarray(images.vary(digits.x_test, 5))
     found = metrics.calibration(digits.y_test, reader.probabilities(x))
