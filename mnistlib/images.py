@@ -256,7 +256,8 @@ def _without_edges(mask: np.ndarray, *, cut: bool = False) -> np.ndarray:
     filled = areas >= 0.25 * sides.prod(axis=1)
     foreign |= (contact >= 0.5 * sizes) & filled & (free >= 0.04 * longest)
     if cut and free >= max(0.08 * longest, 0.25 * max(sizes[contact > 0], default=0)):
-        foreign |= contact > 0
+        # A stroke of the digit may reach the edge too: it is smaller, and meets it end on.
+        foreign |= (contact > 0) & ((contact >= 0.3 * sizes) | (sizes > free))
     return mask & ~np.isin(labels, 1 + np.flatnonzero(foreign))
 
 
