@@ -68,6 +68,10 @@ def quick() -> Iterator[Measurement]:
                           {"model": "dense_128", "batch_size": batch})  # fmt: skip
     for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
         yield Measurement(f"epoch of {model}", "epoch", {"model": model})
+    for _ in range(3):
+        yield Measurement("Kaggle's train.csv: load_kaggle", "read_kaggle")
+        yield Measurement("Kaggle's train.csv: pandas", "read_kaggle", {"by": "pandas"})
+    yield Measurement("Kaggle, from nothing to a submission", "kaggle")
     yield Measurement("series", "series")
 
 

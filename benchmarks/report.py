@@ -86,6 +86,13 @@ def _rows(results: dict):
         yield "import mnistlib.data, over numpy", f"{over:.2f} s"
     for run in results.get("memory of dense_128", []):
         yield "training dense_128, peak memory over the imports", f"{run['megabytes']:.0f} MB"
+    for reader in ("load_kaggle", "pandas"):
+        if runs := results.get(name := f"Kaggle's train.csv: {reader}"):
+            most = max(run["megabytes"] for run in runs)
+            yield f"{name}, 42,000 rows", f"{seconds(results, name):.2f} s, {most:.0f} MB"
+    for run in results.get("Kaggle, from nothing to a submission", []):
+        score = f"{run['seconds']:.0f} s, {percent(run['accuracy'])} of the hidden labels"
+        yield "mnistlib kaggle: practice files made, trained, submitted", score
     for run in results.get("series", []):
         yield "the five core notebooks, headless", f"{run['seconds']:.0f} s"
     for run in results.get("matrix product", []):
