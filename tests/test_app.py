@@ -244,13 +244,27 @@ def jupyterlab(tmp_path):
             server.wait(30)
 
 
+def _appears(locator, seconds=10):
+    from playwright.sync_api import TimeoutError
+
+    try:
+        locator.first.wait_for(timeout=1000 * seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
 @needs_browser
 def test_notebook_06_runs_in_jupyterlab_and_its_pad_answers(browser, jupyterlab, mnist):
     page = browser.new_page(viewport={"width": 1200, "height": 1000})
     page.goto(jupyterlab)
     page.wait_for_selector(".jp-NotebookPanel-toolbar", timeout=60_000)
-    page.wait_for_selector("[data-status=idle], .jp-Notebook-ExecutionIndicator", timeout=60_000)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+    # The kernel of the session may still be replaced by the notebook's own: begin until it began.
+    for _ in range(6):
+        page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        if _appears(page.locator(".jp-InputPrompt", has_text="[*]")):
+            break
     pad = page.frame_locator("iframe[src*='127.0.0.1']").locator("#pad canvas")
     pad.wait_for(timeout=240_000)
     pad.scroll_into_view_if_needed()
