@@ -32,7 +32,7 @@ _HTML = f"""
 """
 _CSS = """
 canvas { touch-action: none; cursor: crosshair; border: 1px solid #888; border-radius: 8px;
-    width: 100%; max-width: 420px; display: block; background: white; }
+    width: 100%; max-width: 320px; display: block; background: white; }
 button { margin: 8px 8px 0 0; padding: 6px 16px; border: 1px solid #888; border-radius: 8px; }
 """
 _SCRIPT = Path(__file__).with_name("pad.js")
@@ -66,7 +66,7 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
     with gr.Blocks(title="Which digit is this?", analytics_enabled=False) as page:
         gr.Markdown("# Which digit is this?")
         with gr.Row():
-            with gr.Column():
+            with gr.Column(min_width=240):
                 with gr.Tab("Draw"):
                     pad = gr.HTML(
                         html_template=_HTML,
@@ -81,7 +81,7 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
                         type="filepath",
                         elem_id="picture",
                     )
-            with gr.Column():
+            with gr.Column(min_width=240):
                 shares = gr.Label(label="Answer", num_top_classes=3, elem_id="answer")
                 gr.Markdown("What the network saw, 28 × 28 pixels:")
                 read = gr.Image(
@@ -128,7 +128,7 @@ def show(recognizer: Recognizer) -> "Markdown | None":
     if not _somebody_is_there():
         return Markdown("*In JupyterLab or Colab, a pad to draw on appears here.*")
     try:
-        launch(recognizer, quiet=True, inline=True, height=560, prevent_thread_lock=True)
+        launch(recognizer, quiet=True, inline=True, height=640, prevent_thread_lock=True)
     except ImportError as error:
         return Markdown(f"*{error}*")
     return None

@@ -1,6 +1,7 @@
 """The page in a real browser: Debian's or the system's Chromium, driven by Playwright."""
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import closed_port
@@ -19,6 +21,7 @@ from mnistlib import app, drawing, recognizer
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "06_recognise_your_own_digits.ipynb"
 SHOTS = Path(__file__).parent.parent / "runs" / "screenshots"
 # Without these, Chromium asks hosts of its own at every start.
 FLAGS = [
@@ -208,3 +211,60 @@ def test_without_gradio_the_command_says_what_to_install(tmp_path):
     assert done.returncode == 1
     assert "pip install 'mnist-notebooks[app]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def jupyterlab(tmp_path):
+    """JupyterLab in a folder with notebook 06, shortened to one epoch and two seeds."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            for old, new in {"EPOCHS: int = 3": "EPOCHS: int = 1",
+                             "SEEDS: int = 5": "SEEDS: int = 2"}.items():  # fmt: skip
+                assert old in cell.source
+                cell.source = cell.source.replace(old, new)
+    nbformat.write(notebook, tmp_path / "six.ipynb")
+    port = closed_port()
+    options = [
+        *(f"--ServerApp.port={port}", f"--ServerApp.root_dir={tmp_path}", "--allow-root"),
+        *("--no-browser", "--IdentityProvider.token=secret"),
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+                                "PYTHONPATH": str(NOTEBOOK.parent.parent)}  # fmt: skip
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            stdout=log, stderr=subprocess.STDOUT, env=environment,
+        )  # fmt: skip
+        try:
+            yield _answering(f"http://127.0.0.1:{port}/lab/tree/six.ipynb?token=secret", server)
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+@needs_browser
+def test_notebook_06_runs_in_jupyterlab_and_its_pad_answers(browser, jupyterlab, mnist):
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.goto(jupyterlab)
+    page.wait_for_selector(".jp-NotebookPanel-toolbar", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+    page.wait_for_timeout(3_000)
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    pad = page.frame_locator("iframe[src*='127.0.0.1']").locator("#pad canvas")
+    pad.wait_for(timeout=240_000)
+    page.locator(".jp-InputPrompt", has_text="[*]").first.wait_for(
+        state="detached", timeout=120_000
+    )
+    page.locator("iframe[src*='127.0.0.1']").evaluate("pad => pad.scrollIntoView()")
+    # The notebook lays itself out anew where it is scrolled to.
+    page.wait_for_timeout(3_000)
+    frame = next(one for one in page.frames if one.locator("#pad canvas").count())
+    draw(page, SEVEN, pad)
+    shot(page, "jupyterlab-drawn.png")
+    frame.wait_for_function(
+        "() => document.querySelector('#answer h2')?.innerText.trim() === '7'", timeout=20_000
+    )
+    shot(page, "jupyterlab.png")
+    page.close()
