@@ -160,7 +160,7 @@ def app(model: str | None, host: str, port: int) -> None:
 @click.option("--train", "train_csv", type=_FILE, help="Kaggle's train.csv, plain, .gz or .zip.")
 @click.option("--test", "test_csv", type=_FILE, help="Kaggle's test.csv, likewise.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Where to write the submission.")
-@click.option("--epochs", default=12, show_default=True, type=click.IntRange(1))
+@click.option("--epochs", default=10, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--validate", type=_FILE, help="Check a submission and do nothing else.")
 @click.option("--rows", default=kaggle_files.ROWS, show_default=True, type=click.IntRange(1),
@@ -208,9 +208,10 @@ def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> 
 
     model = models.build("cnn_fast", seed=seed)
     training.fit(model, x, y, epochs=epochs, seed=seed, augment=images.vary, verbose=2)
-    answers = models.predict_proba(model, x_val).argmax(axis=1)
+    # Averaged over moves by a pixel, which mends a few of the last mistakes.
+    answers = models.predict_proba(model, x_val, shifts=1).argmax(axis=1)
     click.echo(f"Validation accuracy {metrics.accuracy_interval(y_val, answers)}")
-    labels = models.predict_proba(model, rows.x_test).argmax(axis=1)
+    labels = models.predict_proba(model, rows.x_test, shifts=1).argmax(axis=1)
     click.echo(f"Written and checked: {kaggle_files.write_submission(out, labels)}")
 
 
