@@ -251,7 +251,12 @@ def test_notebook_06_runs_in_jupyterlab_and_its_pad_answers(browser, jupyterlab,
     page.wait_for_selector(".jp-NotebookPanel-toolbar", timeout=60_000)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
     page.wait_for_timeout(3_000)
-    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    # The session's first kernel may be replaced just then: begin again until one is at work.
+    for _ in range(5):
+        page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_timeout(4_000)
+        if page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]").count():
+            break
     pad = page.frame_locator("iframe[src*='127.0.0.1']").locator("#pad canvas")
     pad.wait_for(timeout=240_000)
     page.locator(".jp-InputPrompt", has_text="[*]").first.wait_for(
