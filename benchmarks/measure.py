@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +46,11 @@ def train(
     return {"seconds": seconds, "accuracy": accuracy}
 
 
-def train_augmented(model: str, *, seed: int = 0, **options: int | float) -> dict:
-    """Train on digits varied at random, whatever the recipe of the network says."""
+def train_augmented(model: str, *, elastic: float = 0.5, **options: int | float) -> dict:
+    """Train on digits varied and bent at random, whatever the recipe of the network says."""
     from mnistlib import images
 
-    return train(model, seed=seed, augment=images.vary, **options)
+    return train(model, augment=partial(images.vary, elastic=elastic), **options)
 
 
 def ensemble(kept: list[str]) -> dict:

@@ -136,6 +136,10 @@ class HashDropout(layers.Dropout):
 def build(name: str, *, seed: int = 0) -> keras.Model:
     """Build one of the networks in ``NAMES``, uncompiled.
 
+    It computes in float32, or as Keras's policy says when it is built:
+    ``keras.config.set_dtype_policy("mixed_bfloat16")`` is for CPUs with matrix units (AMX) and
+    slows down others.
+
     Args:
         name: One of ``NAMES``.
         seed: Fixes the initial weights and the dropout masks; no global seed is touched.
@@ -354,6 +358,8 @@ def _digit(x: keras.KerasTensor, seeds: Iterator[int]) -> keras.KerasTensor:
         CLASSES,
         activation="softmax",
         kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        # Whatever the precision of the other layers: eight bits are too few for probabilities.
+        dtype="float32",
         name="digit",
     )(x)
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.signal import correlate2d
 from scipy.special import expit, softmax
 
-from mnistlib import models
+from mnistlib import models, training
 from mnistlib._tensorflow import keras, tf
 
 PARAMETERS = {
@@ -96,6 +96,25 @@ def test_hidden_layers_have_their_activations(name, activations):
     model = models.build(name)
     hidden = [model.get_layer(f"hidden_{number + 1}") for number in range(len(activations))]
     assert [layer.activation.__name__ for layer in hidden] == activations
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_network_in_half_precision_learns_and_answers_in_float32(digits, jit_compile):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.build("cnn", seed=0)
+        assert model.get_layer("convolution_2").compute_dtype == "bfloat16"
+        losses = training.fit(
+            model, digits.x_train[:1_000], digits.y_train[:1_000], epochs=3, batch_size=50,
+            jit_compile=jit_compile,
+        ).history["loss"]  # fmt: skip
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert losses[-1] < losses[0] / 2
+    probabilities = models.predict_proba(model, digits.x_test[:20])
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
 def test_unknown_name_is_refused():

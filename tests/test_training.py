@@ -281,6 +281,7 @@ def test_recipe_fills_in_what_the_caller_leaves_out(train, name, expected):
     assert len(history.epoch) == expected.epochs
     assert model.optimizer.iterations == 3 * expected.epochs
     assert isinstance(model.optimizer, keras.optimizers.Adam)
+    assert getattr(model.loss, "label_smoothing", 0) == expected.label_smoothing
     schedule = model.optimizer._learning_rate
     if expected.one_cycle:
         rates = [float(schedule(step)) for step in range(3 * expected.epochs + 1)]
@@ -311,15 +312,27 @@ def test_one_cycle_rises_for_a_quarter_and_falls_to_zero_along_a_cosine(steps):
     np.testing.assert_allclose(rates[rise:], 0.01 * (1 + np.cos(turn)) / 2, atol=1e-8)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_compiled_loss_is_the_cross_entropy_of_one_step(train, one_hot):
+def test_compiled_loss_is_the_cross_entropy_of_one_step(train, one_hot, smoothing):
     x, y = (array[:50] for array in train)
     model = small()
-    training.compile_model(model, one_hot=one_hot)
+    training.compile_model(model, one_hot=one_hot, label_smoothing=smoothing)
     probabilities = models.predict_proba(model, x)
     loss, accuracy = model.evaluate(x, np.eye(10)[y] if one_hot else y, verbose=0)
-    assert loss == pytest.approx(-np.log(probabilities[np.arange(50), y]).mean(), rel=1e-5)
+    target = np.eye(10)[y] * (1 - smoothing) + smoothing / 10
+    by_hand = -(target * np.log(probabilities)).sum(axis=1).mean()
+    assert loss == pytest.approx(by_hand, rel=1e-5)
     assert accuracy == pytest.approx(np.mean(probabilities.argmax(axis=1) == y))
+
+
+def test_model_with_smoothed_labels_is_saved_with_its_loss(train, tmp_path):
+    model = small()
+    training.compile_model(model, label_smoothing=0.2)
+    fit(model, *train, epochs=1)
+    again = models.load(models.save(model, tmp_path / "model.keras"))
+    evaluated = [one.evaluate(*train, verbose=0)[0] for one in (model, again)]
+    assert evaluated[0] == evaluated[1]
 
 
 @pytest.mark.parametrize(
