@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 
@@ -113,6 +113,7 @@ def fit(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    label_smoothing: float | None = None,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     seed: int = 0,
     augment: Callable[[tf.Tensor, int], tf.Tensor] | bool = True,
@@ -135,6 +136,8 @@ def fit(
         batch_size: Digits per step; the last batch of an epoch may be smaller. None: likewise.
         learning_rate: Adam's step size (the peak of a one-cycle schedule). None: likewise. Only
             for a model that is not compiled yet.
+        label_smoothing: Share of each label spread evenly over all classes, 0–1. None: likewise,
+            and only for a model that is not compiled yet.
         validation: ``(x, y)`` measured after every epoch; never trained on.
         seed: Fixes the order of the digits and their augmentation. The initial weights are fixed
             by the seed of ``models.build``.
@@ -158,6 +161,7 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        label_smoothing=label_smoothing,
         jit_compile=jit_compile,
         augment=augment,
     )
@@ -237,8 +241,8 @@ def repeat(
         seeds: How many seeds; a claim needs at least five.
         validation: ``(x, y)`` measured after every epoch; never trained on.
         verbose: As for ``fit``.
-        **preparation: ``epochs``, ``batch_size``, ``learning_rate``, ``augment`` and
-            ``jit_compile``, as for ``fit``.
+        **preparation: ``epochs``, ``batch_size``, ``learning_rate``, ``label_smoothing``,
+            ``augment`` and ``jit_compile``, as for ``fit``.
 
     Yields:
         One ``Run`` a seed.
@@ -282,37 +286,31 @@ def gradient_norms(model: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str
 class _Trainer:
     """A model made ready to be trained, once or several times, by one compiled function."""
 
-    def __init__(
-        self, model, x, y, *, epochs=None, batch_size=None, learning_rate=None, jit_compile=None,
-        augment=True,
-    ):  # fmt: skip
+    def __init__(self, model, x, y, *, augment=True, jit_compile=None, **given):
         if len(x) != len(y) or len(x) == 0:
             raise ValueError(
                 f"x and y must be equally long and not empty; received {len(x)} and {len(y)}"
             )
-        recipe = RECIPES.get(model.name, Recipe())
-        self.epochs = recipe.epochs if epochs is None else epochs
-        self.batch_size = recipe.batch_size if batch_size is None else batch_size
-        for name in ("epochs", "batch_size"):
-            number = getattr(self, name)
-            if not isinstance(number, Integral) or number < 1:
-                raise ValueError(f"{name} must be a whole number from 1; received {number!r}")
-        if learning_rate is not None and not learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive; received {learning_rate}")
-        if not model.compiled:
+        given = {name: value for name, value in given.items() if value is not None}
+        recipe = replace(RECIPES.get(model.name, Recipe()), **given)
+        _check_numbers(recipe)
+        self.epochs, self.batch_size = recipe.epochs, recipe.batch_size
+        if model.compiled:
+            for name in ("learning_rate", "label_smoothing"):
+                if name in given:
+                    raise ValueError(
+                        f"{name} cannot be given for a compiled model, which has its own; "
+                        f"received {given[name]}"
+                    )
+        else:
             _check_labels(y, classes=model.output_shape[-1])
             steps = self.epochs * -(-len(x) // self.batch_size)
             compile_model(
                 model,
                 one_hot=np.ndim(y) == 2,
-                learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+                learning_rate=recipe.learning_rate,
                 one_cycle_steps=steps if recipe.one_cycle else None,
                 label_smoothing=recipe.label_smoothing,
-            )
-        elif learning_rate is not None:
-            raise ValueError(
-                "learning_rate cannot be given for a compiled model: its optimizer has one; "
-                f"received {learning_rate}"
             )
         if isinstance(augment, bool):
             augment = recipe.augment if augment else None
@@ -457,6 +455,19 @@ def _create_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
     model.compute_metrics(x, y, y_pred)
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    for name in ("epochs", "batch_size"):
+        number = getattr(recipe, name)
+        if not isinstance(number, Integral) or number < 1:
+            raise ValueError(f"{name} must be a whole number from 1; received {number!r}")
+    if not recipe.learning_rate > 0:
+        raise ValueError(f"learning_rate must be positive; received {recipe.learning_rate}")
+    if not 0 <= recipe.label_smoothing < 1:
+        raise ValueError(
+            f"label_smoothing must be from 0 to below 1; received {recipe.label_smoothing}"
+        )
 
 
 def _check_labels(y: np.ndarray, *, classes: int) -> None:

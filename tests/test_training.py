@@ -293,7 +293,8 @@ def test_recipe_fills_in_what_the_caller_leaves_out(train, name, expected):
 
 def test_callers_numbers_go_before_the_recipe(train):
     model = models.dense([4], name="cnn")
-    history = fit(model, *train, epochs=2, batch_size=200, learning_rate=0.5)
+    history = fit(model, *train, epochs=2, batch_size=200, learning_rate=0.5, label_smoothing=0.3)
+    assert model.loss.label_smoothing == 0.3
     assert len(history.epoch) == 2
     assert model.optimizer.iterations == 4
     # Two steps before the peak at step 1 of 4, a quarter of the way.
@@ -584,6 +585,8 @@ def test_model_that_xla_refuses_trains_without_it_and_says_so(train):
         (10, 10, {"learning_rate": 0.0}, "learning_rate must be positive; received 0.0"),
         (10, 10, {"learning_rate": -0.1}, "learning_rate must be positive; received -0.1"),
         (10, 10, {"learning_rate": float("nan")}, "learning_rate must be positive; received nan"),
+        (10, 10, {"label_smoothing": 1.0}, "label_smoothing must be from 0 to below 1; .* 1.0"),
+        (10, 10, {"label_smoothing": -0.1}, "label_smoothing must be from 0 to below 1; .* -0.1"),
     ],
 )
 def test_bad_numbers_are_refused(rows, labels, options, said):
@@ -606,9 +609,10 @@ def test_labels_that_are_no_class_are_refused(labels, said):
         fit(small(), np.zeros((2, 28, 28), np.uint8), labels)
 
 
-def test_learning_rate_for_a_compiled_model_is_refused(train):
-    with pytest.raises(ValueError, match=r"learning_rate cannot be given .*received 0\.01"):
-        fit(compiled(small()), *train, learning_rate=0.01)
+@pytest.mark.parametrize("name", ["learning_rate", "label_smoothing"])
+def test_what_compiling_decides_is_refused_for_a_compiled_model(train, name):
+    with pytest.raises(ValueError, match=rf"{name} cannot be given .*received 0\.01"):
+        fit(compiled(small()), *train, **{name: 0.01})
 
 
 # --- repeat -------------------------------------------------------------------------------------
