@@ -136,8 +136,7 @@ def read_kaggle(*, by: str = "load_kaggle") -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         # In another process, whose memory does not count.
-        made = f"from mnistlib.cli import main; main(['kaggle', '--make-demo', {folder!r}])"
-        subprocess.run([sys.executable, "-c", made], check=True)
+        _mnistlib("kaggle", "--make-demo", folder)
         path = Path(folder) / "train.csv"
         before, start = _peak(), time.perf_counter()
         if by == "pandas":
@@ -155,16 +154,14 @@ def kaggle() -> dict:
     """From an empty folder to a submission by the command line; seconds and its true score."""
     from mnistlib import kaggle
 
-    command = "import sys; from mnistlib.cli import main; main(sys.argv[1:])"
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         start = time.perf_counter()
-        for arguments in (
-            ["--make-demo", folder],
-            [*("--train", folder / "train.csv"), *("--test", folder / "test.csv"),
-             *("--out", folder / "submission.csv")],
-        ):  # fmt: skip
-            subprocess.run([sys.executable, "-c", command, "kaggle", *arguments], check=True)
+        _mnistlib("kaggle", "--make-demo", folder)
+        _mnistlib(
+            *("kaggle", "--train", folder / "train.csv", "--test", folder / "test.csv"),
+            *("--out", folder / "submission.csv"),
+        )
         seconds = time.perf_counter() - start
         answers, sent = (
             kaggle.read_submission(folder / name) for name in ("answers.csv", "submission.csv")
@@ -174,10 +171,8 @@ def kaggle() -> dict:
 
 def series() -> dict:
     """Time ``mnistlib run`` on the five core notebooks."""
-    command = "import sys; from mnistlib.cli import main; sys.exit(main(sys.argv[1:]))"
-    names = [f"{number:02}" for number in range(1, 6)]
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", command, "run", *names], check=True)
+    _mnistlib("run", *(f"{number:02}" for number in range(1, 6)))
     return {"seconds": time.perf_counter() - start}
 
 
@@ -193,6 +188,10 @@ def matrix_product(side: int = 2048, times: int = 10) -> dict:
         product(one, one).numpy()
         seconds.append(time.perf_counter() - start)
     return {"gigaflops": 2 * side**3 / float(np.median(seconds)) / 1e9}
+
+
+def _mnistlib(*arguments: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "mnistlib", *arguments], check=True)
 
 
 def _keras():

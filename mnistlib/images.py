@@ -36,8 +36,8 @@ class Digit:
 
     Attributes:
         image: uint8 (28, 28), as MNIST would hold it.
-        box: Its left, top, right and bottom edge in the picture, pixels, as a share of which
-            ``right`` and ``bottom`` are outside, as in Pillow.
+        box: Its left, top, right and bottom edge in the picture, pixels. As in Pillow, the pixels
+            at ``right`` and ``bottom`` are just outside.
     """
 
     image: np.ndarray
@@ -128,7 +128,7 @@ def segment(picture: Picture) -> list[Digit]:
     grey, factor = _grey(read(picture))
     ink, mask = _ink_and_mask(grey, frozenset())
     found = []
-    for group in sorted(_groups(mask), key=lambda group: _box(group)[0]):
+    for group in sorted(_groups(mask), key=_box):
         left, top, right, bottom = _box(group)
         box = (
             *(math.floor(edge / factor) for edge in (left, top)),
@@ -204,14 +204,18 @@ def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray
 def _paper(light: np.ndarray) -> np.ndarray:
     """Estimate the light that the paper alone would give back, shadows included."""
     height, width = light.shape
-    step = max(1, min(light.shape) // 100)
-    small = light[: height // step * step, : width // step * step]
-    small = small.reshape(height // step, step, width // step, step).mean(axis=(1, 3))
+    small = _blocks(light, max(1, min(light.shape) // 100)).mean(axis=(1, 3))
     window = max(3, round(min(small.shape) / 4))
     # Strokes narrower than the window are filled from their surroundings; shadows are wider.
     small = ndimage.grey_closing(small, (window, window), mode="nearest")
     small = ndimage.gaussian_filter(small, window / 12, mode="nearest")
     return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _blocks(image: np.ndarray, step: int) -> np.ndarray:
+    """Cut an image into squares of ``step`` pixels: (rows, step, columns, step)."""
+    rows, columns = (length // step for length in image.shape)
+    return image[: rows * step, : columns * step].reshape(rows, step, columns, step)
 
 
 def _mask(ink: np.ndarray) -> np.ndarray:
@@ -284,31 +288,29 @@ def _without_ruling(mask: np.ndarray) -> np.ndarray:
     """Take ruled lines away: straight, near upright or level, thin, from edge to edge."""
     from skimage.transform import hough_line, hough_line_peaks
 
-    height, width = mask.shape
     thickest = max(3, round(0.015 * max(mask.shape)))
     thick = ndimage.maximum_filter(ndimage.minimum_filter(mask, thickest + 1), thickest + 1)
     thin = mask & ~thick
     if np.count_nonzero(thin) < 0.7 * min(mask.shape):
         return mask
     step = max(1, max(mask.shape) // 400)
-    small = thin[: height // step * step, : width // step * step]
-    small = small.reshape(height // step, step, width // step, step).any(axis=(1, 3))
+    small = _blocks(thin, step).any(axis=(1, 3))
     angles = np.radians(np.arange(-8, 8.1, 0.25))
     clean = mask.copy()
     for upright, near in ((False, angles + np.pi / 2), (True, angles)):
-        length = small.shape[0] if upright else small.shape[1]
+        length = small.shape[0 if upright else 1]
+        view = (mask.T, clean.T) if upright else (mask, clean)
         votes, thetas, distances = hough_line(small, theta=near)
         peaks = hough_line_peaks(
             votes, thetas, distances, min_distance=5, min_angle=10, threshold=0.5 * length
         )
         for _, theta, distance in zip(*peaks, strict=True):
-            view = (mask, clean) if not upright else (mask.T, clean.T)
-            # Along the line: x·cos θ + y·sin θ = distance.
+            # Along the line: x·cos θ + y·sin θ = distance. An upright one is followed down.
+            along, across = np.cos(theta), np.sin(theta)
             if upright:
-                slope, start = -np.tan(theta), distance * step / np.cos(theta)
-            else:
-                slope, start = -1 / np.tan(theta), distance * step / np.sin(theta)
-            _erase_line(*view, start=start, slope=slope, thickest=thickest)
+                along, across = across, along
+            start = distance * step / across
+            _erase_line(*view, start=start, slope=-along / across, thickest=thickest)
     return clean if clean.any() else mask
 
 
@@ -417,9 +419,9 @@ class _Stroke:
 
 def _is_blob(group: np.ndarray) -> bool:
     """Whether one disc covers most of it, as of a blot or of a dark picture's corner."""
-    left, top, right, bottom = _box(group)
+    left, top, right, bottom = box = _box(group)
     depth = ndimage.distance_transform_edt(np.pad(group[top:bottom, left:right], 1))
-    return 2 * depth.max() > 0.7 * max(right - left, bottom - top)
+    return 2 * depth.max() > 0.7 * _longest(box)
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -440,8 +442,8 @@ def _normalized(
     group: np.ndarray, ink: np.ndarray, without: frozenset[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring a digit's strokes into MNIST's frame: float32 (side, side) and uint8 (28, 28)."""
-    left, top, right, bottom = _box(group)
-    longest = max(right - left, bottom - top)
+    left, top, right, bottom = box = _box(group)
+    longest = _longest(box)
     # The grey of a stroke's edge belongs to it: MNIST's digits are anti-aliased.
     around = max(1, longest // 20)
     peak, side = np.percentile(ink[group], 90), max(ink.shape)
@@ -459,9 +461,9 @@ def _normalized(
         if missing > 0:
             group = ndimage.distance_transform_edt(~group) <= missing
             weight = np.maximum(weight, group)
-    left, top, right, bottom = _box(group)
+    left, top, right, bottom = box = _box(group)
     if "box" not in without:
-        side = _longest(_box(group)) * SIDE / _BOX
+        side = _longest(box) * SIDE / _BOX
     if "center" in without:
         row, column, middle = (top + bottom) / 2, (left + right) / 2, 0.5
     else:

@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's or the system's Chromium, driven by Playwright."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -38,33 +39,39 @@ def model(reader, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(model):
+def address(model, tmp_path_factory):
     """The page as ``mnistlib app`` serves it, in a process of its own."""
     port = closed_port()
-    command = "import sys; from mnistlib.cli import main; main(sys.argv[1:])"
-    server = subprocess.Popen(
-        [sys.executable, "-c", command, "app", "--model", model, "--port", str(port)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        yield _answering(f"http://127.0.0.1:{port}/", server)
-    finally:
-        server.terminate()
-        server.wait(20)
-        server.stdout.close()
+    with _serving(
+        f"http://127.0.0.1:{port}/",
+        ["mnistlib", "app", "--model", model, "--port", str(port)],
+        log=tmp_path_factory.mktemp("app") / "log",
+    ) as answering:
+        yield answering
 
 
-def _answering(address, server, seconds=90):
+@contextlib.contextmanager
+def _serving(address, module, *, log, seconds=90, **environment):
+    """Serve an address by a module of Python's, until the tests are done with it."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for _ in range(seconds):
-        assert server.poll() is None, server.stdout.read()
-        try:
-            opener.open(address, timeout=5).close()
-        except OSError:
+    with log.open("w") as written:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *module],
+            stdout=written, stderr=subprocess.STDOUT, env=os.environ | environment,
+        )  # fmt: skip
+    try:
+        for _ in range(seconds):
+            assert server.poll() is None, log.read_text()
+            with contextlib.suppress(OSError):
+                opener.open(address, timeout=5).close()
+                break
             time.sleep(1)
         else:
-            return address
-    raise AssertionError(f"{address} does not answer")
+            raise AssertionError(f"{address} does not answer: {log.read_text()}")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -230,18 +237,14 @@ def jupyterlab(tmp_path):
         *("--no-browser", "--IdentityProvider.token=secret"),
         "--LabApp.expose_app_in_browser=True",
     ]
-    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-                                "PYTHONPATH": str(NOTEBOOK.parent.parent)}  # fmt: skip
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
-            stdout=log, stderr=subprocess.STDOUT, env=environment,
-        )  # fmt: skip
-        try:
-            yield _answering(f"http://127.0.0.1:{port}/lab/tree/six.ipynb?token=secret", server)
-        finally:
-            server.terminate()
-            server.wait(30)
+    with _serving(
+        f"http://127.0.0.1:{port}/lab/tree/six.ipynb?token=secret",
+        ["jupyterlab", *options],
+        log=tmp_path / "log",
+        JUPYTER_CONFIG_DIR=str(tmp_path / "config"),
+        PYTHONPATH=str(NOTEBOOK.parent.parent),
+    ) as answering:
+        yield answering
 
 
 @needs_browser
