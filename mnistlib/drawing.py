@@ -77,7 +77,7 @@ _WAYS: dict[str, tuple[str, ...]] = {
 }
 
 LETTERS = "".join(sign for sign in _WAYS if sign.isalpha())
-"""Letters that ``strokes`` can write, none of which looks like a digit."""
+"""Letters that ``strokes`` can write; a person takes none of them for a digit."""
 
 _INKS = ((20, 20, 25), (25, 40, 130), (150, 25, 30), (15, 85, 50), (95, 95, 100))
 _PAPERS = ((250, 250, 248), (245, 238, 220), (225, 225, 230), (235, 240, 215), (205, 195, 180))
