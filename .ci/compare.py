@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,21 @@ def main() -> int:
         # The kernels run in the notebooks' folder.
         environment[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
     notebooks = sorted((ROOT / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
-    return subprocess.call(command(notebooks), cwd=ROOT, env=environment)
+    # The solutions beside the series: much of either occupies one core alone.
+    solutions = [path for path in notebooks if path.parent.name == "solutions"]
+    series = [path for path in notebooks if path not in solutions]
+    with tempfile.TemporaryFile("w+") as said:
+        beside = subprocess.Popen(
+            command(solutions), cwd=ROOT, env=environment, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            codes = [subprocess.call(command(series), cwd=ROOT, env=environment), beside.wait()]
+        finally:
+            beside.kill()
+            beside.wait()
+        said.seek(0)
+        print(said.read(), flush=True)
+    return next((code for code in codes if code), 0)
 
 
 if __name__ == "__main__":
