@@ -134,13 +134,14 @@ def measure(one: Measurement) -> dict:
 
 def machine() -> dict:
     """Describe what the figures were measured on."""
+    from mnistlib import models
     from mnistlib._tensorflow import keras, tf
 
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    flags = models.cpu_flags()
     return {
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
-        "vector units": [unit for unit in ("avx2", "avx512f", "amx_tile") if f" {unit} " in flags],
+        "vector units": [unit for unit in ("avx2", "avx512f", "amx_bf16") if unit in flags],
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,

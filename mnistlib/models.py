@@ -7,6 +7,7 @@ division by 255 is its first layer, so nobody can forget it or do it twice.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import tempfile
@@ -24,6 +25,7 @@ from mnistlib.images import shift
 layers = keras.layers
 
 _FOR_XLA = ContextVar("for_xla", default=False)
+_PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @contextlib.contextmanager
@@ -133,26 +135,60 @@ class HashDropout(layers.Dropout):
         return inputs * (kept / (1 - self.rate))
 
 
-def build(name: str, *, seed: int = 0) -> keras.Model:
+def build(name: str, *, seed: int = 0, precision: str | None = None) -> keras.Model:
     """Build one of the networks in ``NAMES``, uncompiled.
-
-    It computes in float32, or as Keras's policy says when it is built:
-    ``keras.config.set_dtype_policy("mixed_bfloat16")`` is for CPUs with matrix units (AMX) and
-    slows down others.
 
     Args:
         name: One of ``NAMES``.
         seed: Fixes the initial weights and the dropout masks; no global seed is touched.
+        precision: Keras's policy for the layers, ``"float32"`` or ``"mixed_bfloat16"``. None: as
+            ``choose_precision`` decides.
 
     Returns:
         A model whose ``name`` is ``name``: uint8 (n, 28, 28) in, float32 (n, 10) out.
 
     Raises:
-        ValueError: The name is not known.
+        ValueError: The name or the precision is not known.
     """
     if name not in _BUILDERS:
         raise ValueError(f"name must be one of {', '.join(NAMES)}; received {name!r}")
-    return _BUILDERS[name](name=name, seed=seed)
+    if precision not in (None, *_PRECISIONS):
+        raise ValueError(
+            f"precision must be one of {', '.join(_PRECISIONS)}, or None; received {precision!r}"
+        )
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision or choose_precision(name))
+    try:
+        return _BUILDERS[name](name=name, seed=seed)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def choose_precision(name: str) -> str:
+    """Decide in which precision a network of ``NAMES`` computes on this machine.
+
+    A policy set with ``keras.config.set_dtype_policy`` is kept. Otherwise the widest convolutional
+    network takes bfloat16 where the processor multiplies matrices of it in hardware (AMX), several
+    times as fast. A processor that only knows the numbers computes slower with them than in
+    float32, and on the smaller networks other work outweighs the products.
+
+    Returns:
+        The name of a Keras policy, such as ``"float32"``.
+    """
+    policy = keras.config.dtype_policy().name
+    if policy == "float32" and name == "cnn_best" and "amx_bf16" in cpu_flags():
+        return "mixed_bfloat16"
+    return policy
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """List the abilities of the processor as Linux names them; empty on other systems."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.partition(":")[2].split())
+    return frozenset()
 
 
 def dense(
@@ -312,7 +348,7 @@ def predict_proba(
 def features(model: keras.Model, images: np.ndarray, layer: str) -> np.ndarray:
     """Compute what the layer named ``layer`` hands on for each image, float32 (n, …)."""
     part = keras.Model(model.input, model.get_layer(layer).output)
-    return np.asarray(part(images, training=False))
+    return np.asarray(part(images, training=False)).astype(np.float32)
 
 
 def save(model: keras.Model, path: str | Path) -> Path:

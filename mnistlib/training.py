@@ -205,8 +205,12 @@ def choose_jit(model: keras.Model) -> bool:
     """Decide whether XLA makes this model faster on a CPU.
 
     It does for dense layers and for the layers of ``models``. Its own convolutions and pooling
-    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout.
+    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout;
+    its products in bfloat16 do without the processor's units for them.
     """
+    policies = {layer.compute_dtype for layer in model._flatten_layers()}
+    if "bfloat16" in policies:
+        return False
     kinds = keras.layers
     spared = (models.PatchConv2D, models.BlockMaxPooling2D, models.HashDropout)
     slow = (kinds.Conv1D, kinds.Conv2D, kinds.Conv3D, kinds.Conv2DTranspose, kinds.DepthwiseConv2D,

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -100,21 +104,49 @@ def test_hidden_layers_have_their_activations(name, activations):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_network_in_half_precision_learns_and_answers_in_float32(digits, jit_compile):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = models.build("cnn", seed=0)
-        assert model.get_layer("convolution_2").compute_dtype == "bfloat16"
-        losses = training.fit(
-            model, digits.x_train[:1_000], digits.y_train[:1_000], epochs=3, batch_size=50,
-            jit_compile=jit_compile,
-        ).history["loss"]  # fmt: skip
-    finally:
-        keras.config.set_dtype_policy(before)
+    model = models.build("cnn", seed=0, precision="mixed_bfloat16")
+    assert model.get_layer("convolution_2").compute_dtype == "bfloat16"
+    losses = training.fit(
+        model, digits.x_train[:1_000], digits.y_train[:1_000], epochs=3, batch_size=50,
+        jit_compile=jit_compile,
+    ).history["loss"]  # fmt: skip
     assert losses[-1] < losses[0] / 2
     probabilities = models.predict_proba(model, digits.x_test[:20])
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert models.features(model, digits.x_test[:2], "convolution_2").dtype == np.float32
+
+
+@pytest.fixture
+def policy() -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("flags", [set(), {"avx2", "avx512_bf16"}, {"amx_bf16", "amx_tile"}])
+def test_precision_follows_the_processor(monkeypatch, policy, flags):
+    monkeypatch.setattr(models, "cpu_flags", lambda: flags)
+    chosen = "mixed_bfloat16" if "amx_bf16" in flags else "float32"
+    assert models.choose_precision("cnn_best") == chosen
+    assert models.choose_precision("dense_best") == "float32"
+    assert models.build("cnn_best").get_layer("hidden").dtype_policy.name == chosen
+    given = models.build("cnn_best", precision="float32")
+    assert given.get_layer("hidden").dtype_policy.name == "float32"
+    assert keras.config.dtype_policy().name == "float32", "left as it was"
+    keras.config.set_dtype_policy("mixed_float16")
+    assert models.choose_precision("cnn_best") == "mixed_float16"
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match=r"precision must be one of float32.*received 'half'"):
+        models.build("cnn_best", precision="half")
+
+
+@pytest.mark.skipif(not shutil.which("lscpu"), reason="needs lscpu, which Linux has")
+def test_flags_of_the_processor_are_those_that_lscpu_prints():
+    printed = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
+    assert models.cpu_flags() >= set(re.findall(r"\b(?:avx2|avx512f|fma|amx_bf16)\b", printed))
 
 
 def test_unknown_name_is_refused():

@@ -130,6 +130,26 @@ def test_fit_with_adam_makes_kerass_losses(train, jit_compile):
     assert_same_history(history, batch_by_batch(kerass, *train, **settings), rtol=1e-3)
 
 
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_weights_averaged_by_keras_are_those_of_the_steps(train, jit_compile):
+    averaging = partial(keras.optimizers.SGD, 0.1, use_ema=True, ema_momentum=0.9)
+    ours, kerass = compiled(small(), averaging()), compiled(small(), run_eagerly=True)
+    x, y = (array[: 3 * BATCH] for array in train)
+    training.fit(ours, x, y, epochs=1, batch_size=BATCH, seed=5, jit_compile=jit_compile)
+    order = np.arange(len(x), dtype=np.int32)
+    np.random.default_rng(5).shuffle(order)
+    kerass.optimizer = keras.optimizers.SGD(0.1)
+    average = None
+    for batch in np.split(order, 3):
+        kerass.train_on_batch(x[batch], y[batch])
+        weights = kerass.get_weights()
+        # Keras begins the average with the weights after the first step.
+        average = average or weights
+        average = [0.9 * old + 0.1 * new for old, new in zip(average, weights, strict=True)]
+    for one, other in zip(ours.get_weights(), average, strict=True):
+        np.testing.assert_allclose(one, other, **WEIGHTS)
+
+
 @pytest.mark.parametrize(
     ("jit_compile", "n", "batch_size"), [(True, 66_000, 4_096), (False, 8_500, 512)]
 )
@@ -345,6 +365,7 @@ def test_model_with_smoothed_labels_is_saved_with_its_loss(train, tmp_path):
         (lambda: keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)]), False),
         (partial(models.build, "cnn"), True),
         (lambda: keras.Sequential([keras.layers.Conv2D(2, 3)]), False),
+        (partial(models.build, "cnn_best", precision="mixed_bfloat16"), False),
     ],
 )
 def test_xla_is_chosen_where_it_is_faster(build, expected):
