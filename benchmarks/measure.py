@@ -46,11 +46,11 @@ def train(
     return {"seconds": seconds, "accuracy": accuracy}
 
 
-def train_augmented(model: str, *, elastic: float = 0.5, **options: int | float) -> dict:
+def train_augmented(model: str, **options: int | float) -> dict:
     """Train on digits varied and bent at random, whatever the recipe of the network says."""
     from mnistlib import images
 
-    return train(model, augment=partial(images.vary, elastic=elastic), **options)
+    return train(model, augment=partial(images.vary, elastic=0.5), **options)
 
 
 def ensemble(kept: list[str]) -> dict:

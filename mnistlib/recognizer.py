@@ -131,7 +131,7 @@ def train(
     targets = np.eye(data.CLASSES, dtype=np.float32)[y]
     undecided = np.full((len(foreign), data.CLASSES), 1 / data.CLASSES, np.float32)
     model = models.build(name, seed=seed)
-    recipe = training.RECIPES.get(name, training.Recipe())
+    recipe = training.find_recipe(name)
     training.fit(
         model,
         np.concatenate([x, foreign]),

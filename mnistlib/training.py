@@ -61,7 +61,12 @@ RECIPES: dict[str, Recipe] = {
         augment=partial(images.vary, elastic=0.5),
     ),
 }
-"""Recipes by model name; a name that is not here trains by ``Recipe()``."""
+"""Recipes by model name; ``find_recipe`` knows the others."""
+
+
+def find_recipe(name: str) -> Recipe:
+    """Find the recipe of a model's name in ``RECIPES``; ``Recipe()`` where it has none."""
+    return RECIPES.get(name, Recipe())
 
 
 @keras.saving.register_keras_serializable(package="mnistlib")
@@ -296,7 +301,7 @@ class _Trainer:
                 f"x and y must be equally long and not empty; received {len(x)} and {len(y)}"
             )
         given = {name: value for name, value in given.items() if value is not None}
-        recipe = replace(RECIPES.get(model.name, Recipe()), **given)
+        recipe = replace(find_recipe(model.name), **given)
         _check_numbers(recipe)
         self.epochs, self.batch_size = recipe.epochs, recipe.batch_size
         if model.compiled:
