@@ -425,7 +425,7 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "dense_best": partial(dense, [1024, 512]),
     "cnn": convolutional,
     "cnn_fast": partial(convolutional, hidden=128, dropout=0),
-    "cnn_best": partial(convolutional, (32, 64, 128), hidden=128, dropout=0.3),
+    "cnn_best": partial(convolutional, (32, 64, 128), hidden=128, dropout=0.1),
 }
 
 NAMES: tuple[str, ...] = tuple(_BUILDERS)
