@@ -168,9 +168,9 @@ def choose_precision(name: str) -> str:
     """Decide in which precision a network of ``NAMES`` computes on this machine.
 
     A policy set with ``keras.config.set_dtype_policy`` is kept. Otherwise the widest convolutional
-    network takes bfloat16 where the processor multiplies matrices of it in hardware (AMX), several
-    times as fast. A processor that only knows the numbers computes slower with them than in
-    float32, and on the smaller networks other work outweighs the products.
+    network takes bfloat16 where the processor multiplies matrices of it in hardware (AMX); this
+    has not been timed there. With AVX512-BF16 alone, convolutions were slower than in float32. The
+    other networks stay in float32.
 
     Returns:
         The name of a Keras policy, such as ``"float32"``.

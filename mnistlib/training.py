@@ -210,11 +210,11 @@ def choose_jit(model: keras.Model) -> bool:
     """Decide whether XLA makes this model faster on a CPU.
 
     It does for dense layers and for the layers of ``models``. Its own convolutions and pooling
-    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout;
-    its products in bfloat16 do without the processor's units for them.
+    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout.
+    In bfloat16 TensorFlow's own products use a processor's units for it; whether XLA's do is not
+    known.
     """
-    policies = {layer.compute_dtype for layer in model._flatten_layers()}
-    if "bfloat16" in policies:
+    if any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers()):
         return False
     kinds = keras.layers
     spared = (models.PatchConv2D, models.BlockMaxPooling2D, models.HashDropout)
