@@ -5,6 +5,7 @@ Only the functions here load gradio, which is an optional requirement.
 
 import base64
 import os
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -150,7 +151,10 @@ def load_gradio() -> ModuleType:
     # Read when gradio is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        import gradio
+        with warnings.catch_warnings():
+            # Its progress bars look for Jupyter's widgets and, without them, complain in red.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            import gradio
     except ImportError as error:
         raise ImportError(_MISSING) from error
     return gradio
