@@ -439,6 +439,19 @@ def test_validation_is_reported_and_never_trained_on(train, validation):
     assert history["val_accuracy"][-1] == pytest.approx(np.mean(probabilities.argmax(axis=1) == y))
 
 
+def test_no_data_set_is_tuned_while_it_is_read(train, validation, monkeypatch):
+    """TensorFlow's tuner can hold up the end of a training for as long as the training took."""
+    read = []
+
+    def spy(model, x, validation_data, _fit=keras.Model.fit, **options):
+        read.extend([x, validation_data])
+        return _fit(model, x, validation_data=validation_data, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", spy)
+    fit(small(), *train, epochs=1, batch_size=BATCH, validation=validation)
+    assert [data.options().autotune.enabled for data in read] == [False, False]
+
+
 def test_early_stopping_stops_and_restores_the_best_weights(train, validation):
     model = small()
     stopping = keras.callbacks.EarlyStopping(
