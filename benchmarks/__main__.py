@@ -1,8 +1,9 @@
 """Measure the series and its peers, side by side: ``make bench``, ``make bench-full``.
 
-Every measurement runs in a process of its own, peers in turn with ours, and is written to
-``results.json`` as soon as it is there: an interrupted benchmark goes on where it stopped. The
-table and the figures are made from that file.
+Every measurement runs in a process of its own, peers in turn with ours, and is kept in ``runs`` as
+soon as it is there: an interrupted benchmark goes on where it stopped. When all are there, they
+take the places of the former ones in ``results.json``, from which the table and the figures are
+made.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks import report
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.json"
-# Probabilities of the members of the ensemble; not kept in the repository.
+# What is not finished, and probabilities of the ensemble's members; not kept in the repository.
 KEPT = FOLDER.parent / "runs" / "benchmarks"
 
 
@@ -42,7 +43,6 @@ class Measurement:
 
 def quick() -> Iterator[Measurement]:
     """List what takes minutes, peers in turn with ours."""
-    yield Measurement("matrix product", "matrix_product")
     for repetition in range(3):
         for batch in (32, 128):
             keywords = {"batch_size": batch, "seed": repetition}
@@ -53,21 +53,20 @@ def quick() -> Iterator[Measurement]:
             yield Measurement(f"{label}: PyTorch eager", "torch_dense", keywords, "peers", "torch")
     yield Measurement(report.CONVNET, "keras_io_convnet", {}, "peers")
     yield from steps()
-    for module in ("numpy", "mnistlib.data"):
-        for _ in range(3):
-            yield Measurement(f"import {module}", "import_time", {"module": module})
+    for _ in range(3):
+        yield Measurement("import mnistlib.data", "import_time", {"module": "mnistlib.data"})
     yield Measurement("one digit", "one_digit")
     yield Measurement("memory of dense_128", "memory")
-    for digits in (1_000, 10_000, 60_000, 200_000, 1_000_000):
-        yield Measurement(f"epoch of {digits} digits", "epoch",
-                          {"model": "dense_128", "digits": digits})  # fmt: skip
-    # In turn: a busy minute of the machine must not look like a property of one batch size.
+    # In turn: a busy minute of the machine must not look like a property of one size or network.
     for _ in range(3):
+        for digits in (1_000, 10_000, 60_000, 200_000, 1_000_000):
+            yield Measurement(f"epoch of {digits} digits", "epoch",
+                              {"model": "dense_128", "digits": digits})  # fmt: skip
         for batch in (32, 64, 128, 256, 512, 1024, 2048, 4096):
             yield Measurement(f"epoch in batches of {batch}", "epoch",
                               {"model": "dense_128", "batch_size": batch})  # fmt: skip
-    for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
-        yield Measurement(f"epoch of {model}", "epoch", {"model": model})
+        for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
+            yield Measurement(f"epoch of {model}", "epoch", {"model": model})
     for _ in range(3):
         yield Measurement("Kaggle's train.csv: load_kaggle", "read_kaggle")
         yield Measurement("Kaggle's train.csv: pandas", "read_kaggle", {"by": "pandas"})
@@ -101,9 +100,14 @@ def full() -> Iterator[Measurement]:
         yield Measurement(report.LONGER, "train_augmented", longer)
 
 
-def run(measurements: list[Measurement]) -> dict:
-    """Make the measurements that are not yet on file; returns the whole file."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def run(plan: str, measurements: list[Measurement]) -> dict:
+    """Make the measurements of a plan, those left by an interruption excepted.
+
+    Returns:
+        The whole record, in which they have taken the places of the former ones.
+    """
+    unfinished = KEPT / f"unfinished-{plan}.json"
+    results = json.loads(unfinished.read_text()) if unfinished.exists() else {}
     missing, seen = [], {}
     for one in measurements:
         seen[one.name] = seen.get(one.name, 0) + 1
@@ -117,10 +121,15 @@ def run(measurements: list[Measurement]) -> dict:
             continue
         figures = measure(one)
         progress.write(f"{one.name}: {figures}")
-        results["machine"] = machine()
         results.setdefault(one.name, []).append(figures)
-        write(results)
-    return results
+        write(results, unfinished)
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    # A peer that was not run must not stand beside figures of another day or machine.
+    kept = {name: figures for name, figures in before.items() if name not in seen}
+    kept["machine"] = {**before.get("machine", {}), plan: machine()}
+    write(kept | results, RESULTS)
+    unfinished.unlink(missing_ok=True)
+    return kept | results
 
 
 def measure(one: Measurement) -> dict:
@@ -149,25 +158,23 @@ def machine() -> dict:
     }
 
 
-def write(results: dict) -> None:
-    """Replace the file of results, completely or not at all."""
-    new = RESULTS.with_suffix(".new")
+def write(results: dict, path: Path) -> None:
+    """Replace a file of results, completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
     new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    new.replace(RESULTS)
+    new.replace(path)
 
 
 def main(arguments: list[str]) -> None:
     """Measure (``quick``, ``full``, or neither), print the table, draw the figures."""
     chosen = {"quick": quick, "full": full}
-    unknown = set(arguments) - chosen.keys() - {"again"}
+    unknown = set(arguments) - chosen.keys()
     if unknown:
-        sys.exit(f"unknown: {', '.join(unknown)}; choose from quick, full, again")
-    plans = [one for name in arguments if name in chosen for one in chosen[name]()]
-    if "again" in arguments and RESULTS.exists():
-        names = {one.name for one in plans}
-        old = json.loads(RESULTS.read_text())
-        write({name: figures for name, figures in old.items() if name not in names})
-    results = run(plans)
+        sys.exit(f"unknown: {', '.join(unknown)}; choose from {', '.join(chosen)}")
+    for name in arguments:
+        run(name, list(chosen[name]()))
+    results = json.loads(RESULTS.read_text())
     print(report.table(results))
     report.write_readme(results)
     report.draw(results)

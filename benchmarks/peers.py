@@ -11,7 +11,7 @@ from benchmarks.measure import main
 
 
 def keras_dense(*, batch_size: int, epochs: int = 10, seed: int = 0) -> dict:
-    """Train dense_128 by plain ``fit``: float inputs in memory, everything else Keras's default."""
+    """Train dense_128 by plain ``fit``: bytes in memory, everything else Keras's default."""
     from mnistlib import data, models
     from mnistlib._tensorflow import keras
 

@@ -17,31 +17,53 @@ RECORD = data.recorded()
 def record(tmp_path, monkeypatch):
     """An empty record in a folder of its own."""
     monkeypatch.setattr(benchmarks, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(benchmarks, "KEPT", tmp_path / "kept")
     return benchmarks.RESULTS
 
 
 def test_measurement_runs_in_a_process_of_its_own_and_is_recorded(record):
     plan = [benchmarks.Measurement("import json", "import_time", {"module": "json"})] * 2
-    results = benchmarks.run(plan)
+    results = benchmarks.run("quick", plan)
     assert json.loads(record.read_text()) == results
     assert len(results["import json"]) == 2
     assert all(0 <= run["seconds"] < 60 for run in results["import json"])
-    assert results["machine"]["cores"] >= 1
+    assert results["machine"]["quick"]["cores"] >= 1
 
 
-def test_interrupted_benchmark_goes_on_where_it_stopped(record, monkeypatch):
+def test_interrupted_benchmark_goes_on_where_it_stopped_and_a_whole_one_begins_anew(
+    record, monkeypatch
+):
     asked = []
-    monkeypatch.setattr(benchmarks, "measure", lambda one: asked.append(one.name) or {"seconds": 1})
-    record.write_text(json.dumps({"one": [{"seconds": 5}], "two": [{"seconds": 5}]}))
+
+    def measure_two(one):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(one.name)
+        return {"seconds": len(asked)}
+
+    old = {"one": [{"seconds": 9}], "gone": [{"seconds": 9}], "other": [{"seconds": 9}]}
+    record.write_text(json.dumps(old))
     plan = [benchmarks.Measurement(name, "train") for name in ("one", "two", "one", "three")]
-    results = benchmarks.run(plan)
-    assert asked == ["one", "three"]
-    assert results["one"] == [{"seconds": 5}, {"seconds": 1}]
+    absent = benchmarks.Measurement("gone", "train", needs="no_such_package")
+    monkeypatch.setattr(benchmarks, "measure", measure_two)
+    with pytest.raises(KeyboardInterrupt):
+        benchmarks.run("quick", [*plan, absent])
+    assert json.loads(record.read_text()) == old
+    monkeypatch.setattr(benchmarks, "measure", lambda one: asked.append(one.name) or {"seconds": 7})
+    results = benchmarks.run("quick", [*plan, absent])
+    assert asked == ["one", "two", "one", "three"]
+    del results["machine"]
+    assert results == {
+        "one": [{"seconds": 1}, {"seconds": 7}], "two": [{"seconds": 2}],
+        "three": [{"seconds": 7}], "other": [{"seconds": 9}],
+    }  # fmt: skip
+    benchmarks.run("quick", plan)
+    assert asked == ["one", "two", "one", "three"] * 2
 
 
 def test_absent_peer_is_named_as_not_run(record, capsys):
     plan = [benchmarks.Measurement("a peer", "torch_dense", {}, "peers", "no_such_package")]
-    assert benchmarks.run(plan) == {}
+    assert "a peer" not in benchmarks.run("quick", plan)
     out = capsys.readouterr()
     assert "not run: a peer needs no_such_package" in out.out + out.err
 
@@ -100,5 +122,6 @@ def test_figures_are_drawn_from_the_record(tmp_path, monkeypatch):
 
 
 def test_record_names_its_machine_and_no_path_of_it():
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", RECORD["machine"]["date"])
+    for machine in RECORD["machine"].values():
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", machine["date"])
     assert "/" not in json.dumps(RECORD)
