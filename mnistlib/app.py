@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mnistlib import DISTRIBUTION
 from mnistlib.data import SIDE
 from mnistlib.images import NoDigitFound
 from mnistlib.pictures import PictureError
@@ -37,7 +36,7 @@ canvas { touch-action: none; cursor: crosshair; border: 1px solid #888; border-r
 button { margin: 8px 8px 0 0; padding: 6px 16px; border: 1px solid #888; border-radius: 8px; }
 """
 _SCRIPT = Path(__file__).with_name("pad.js")
-_MISSING = f"The page needs gradio: pip install '{DISTRIBUTION}[app]'"
+_MISSING = "The page needs gradio: pip install gradio"
 
 
 def build(recognizer: Recognizer) -> "gradio.Blocks":

@@ -63,16 +63,14 @@ def run(
         from mnistlib import batch
     except ImportError as error:
         raise click.ClickException(
-            f"{error}. Running notebooks needs: pip install '{DISTRIBUTION}[notebooks]'"
+            f"{error}. Running notebooks needs: pip install papermill ipykernel"
         ) from error
     given = dict(parameters)
     try:
         jobs = batch.plan(names, parameters=given, quick=quick, folder=folder or batch.FOLDER)
-        digits = _load(given.get("SOURCE", "auto"))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    except data.DataUnavailable as error:
-        raise click.ClickException(str(error)) from error
+    digits = _load(given.get("SOURCE", "auto"))
     source = None if digits.is_mnist else "sample"
     results = list(batch.run(jobs, source=source, output=output))
     click.echo(_table(results))
@@ -81,7 +79,13 @@ def run(
 
 
 @main.command()
-@click.option("--model", "name", default="cnn_fast", show_default=True, help="Which network.")
+@click.option(
+    "--model",
+    "name",
+    default="cnn_fast",
+    show_default=True,
+    help="A network of mnistlib.models: dense_128, dense_best, cnn, cnn_fast, cnn_best, …",
+)
 @click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, at least 8]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--out", required=True, type=click.Path(dir_okay=False),
@@ -100,7 +104,7 @@ def train(name: str, epochs: int | None, seed: int, out: str) -> None:
         raise click.UsageError(f"--model must be one of {known}; received {name!r}")
     made, validation = recognizer.train(name, digits, epochs=epochs, seed=seed, verbose=2)
     click.echo(f"Validation accuracy {validation}")
-    answers = models.predict_proba(made.model, digits.x_test).argmax(axis=1)
+    answers = made.probabilities(digits.x_test).argmax(axis=1)
     click.echo(f"Test accuracy {metrics.accuracy_interval(digits.y_test, answers)}")
     click.echo(f"Written: {recognizer.save(made, out)}")
 
@@ -225,24 +229,29 @@ def _recognizer(model: str | None) -> Recognizer:
     from mnistlib import recognizer
 
     if model is None:
-        return recognizer.ready()
+        return recognizer.ready(_load("auto", err=True))
     try:
         return recognizer.load(model)
     except ValueError as error:
         raise click.UsageError(f"--model: {error}") from error
 
 
-def _load(source: str) -> data.Digits:
+def _load(source: str, *, err: bool = False) -> data.Digits:
     """Load the digits once, so that their source is said once and found before a kernel starts."""
     if named := os.environ.get(data.ENVIRONMENT_VARIABLE):
         # The kernels run in other folders.
         os.environ[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        digits = data.load(source)
+        try:
+            digits = data.load(source)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        except data.DataUnavailable as error:
+            raise click.ClickException(str(error)) from error
     for note in notes:
         click.secho(f"Note: {note.message}", fg="yellow", err=True)
-    click.echo(f"Data: {digits.source}")
+    click.echo(f"Data: {digits.source}", err=err)
     return digits
 
 

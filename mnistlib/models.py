@@ -379,7 +379,10 @@ def load(path: str | Path) -> keras.Model:
     path = _keras_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must name a saved model; there is no file {str(path)!r}")
-    return keras.saving.load_model(path, safe_mode=True)
+    try:
+        return keras.saving.load_model(path, safe_mode=True)
+    except KeyError as error:
+        raise ValueError(f"{path} is no model that Keras saved: {error}") from error
 
 
 def _keras_path(path: str | Path) -> Path:

@@ -50,6 +50,9 @@ def use_style() -> None:
             "figure.dpi": 90,
             "figure.constrained_layout.use": True,
             "image.interpolation": "nearest",
+            # Without a frame to see, but covering the grid.
+            "legend.edgecolor": "white",
+            "legend.framealpha": 1,
         },
     )
 
@@ -261,7 +264,7 @@ def class_counts(
     ax.set_xticks(range(10))
     ax.set_ylim(0, 0.14)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.legend(ncols=len(labels), loc="upper left", frameon=False)
+    ax.legend(ncols=len(labels), loc="upper left")
     return ax
 
 
@@ -351,7 +354,7 @@ def curves(
     ax.xaxis.get_major_locator().set_params(integer=True)
     if metric == "accuracy":
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.legend(frameon=False)
+    ax.legend()
     return ax
 
 
@@ -401,7 +404,7 @@ def reliability(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlim=(0, 1.04), ylim=(0, 1.04))
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(loc="upper left")
     return ax
 
 
@@ -428,7 +431,7 @@ def lines(
         ax: Where to draw.
     """
     ax = _axes(ax, (6, 3.6))
-    marks = zip("os^Dv", ("-", "--", "-.", ":", "-"), strict=True)
+    marks = cycle(zip("os^Dv", ("-", "--", "-.", ":", "-"), strict=True))
     for (name, (x, y)), (mark, dashes) in zip(found.items(), marks, strict=False):
         # Marks on long lines would run together.
         ax.plot(x, y, dashes, marker=mark if len(x) <= 30 else "", ms=5, label=name)
@@ -437,7 +440,7 @@ def lines(
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     for letter in percent:
         getattr(ax, f"{letter}axis").set_major_formatter(PercentFormatter(1))
-    ax.legend(frameon=False)
+    ax.legend()
     return ax
 
 
@@ -472,7 +475,7 @@ def comparison(
     ax.xaxis.get_major_locator().set_params(nbins=6)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     ax.grid(axis="x")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 

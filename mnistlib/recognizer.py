@@ -177,8 +177,8 @@ def no_digits(x: np.ndarray, y: np.ndarray, *, count: int, seed: int = 0) -> np.
     )
 
 
-def ready() -> Recognizer:
-    """Give the recognizer of the user's cache folder; the first time, train and keep it.
+def ready(digits: data.Digits) -> Recognizer:
+    """Give the recognizer of the user's cache folder; the first time, train it on these digits.
 
     One trained on the offline sample is kept apart from one trained on MNIST. A progress bar goes
     to standard error while it trains.
@@ -186,7 +186,6 @@ def ready() -> Recognizer:
     import pooch
     from tqdm.keras import TqdmCallback
 
-    digits = data.load()
     kind = "mnist" if digits.is_mnist else "sample"
     path = Path(pooch.os_cache(DISTRIBUTION)) / f"recognizer-1-{kind}.keras"
     if path.is_file():

@@ -216,7 +216,7 @@ def test_without_gradio_the_command_says_what_to_install(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "pip install 'mnist-notebooks[app]'" in done.stderr
+    assert "pip install gradio" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -91,10 +91,21 @@ def test_what_is_unknown_is_refused_before_anything_runs(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_path_that_holds_no_mnist_is_refused(mnistlib, series):
-    done = mnistlib("run", "--notebooks", series, MNISTLIB_DATA="nowhere.npz")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--notebooks", "{series}"),
+        ("train", "--out", "x.keras"),
+        ("predict", "x.png"),
+        ("kaggle", "--make-demo", "practice"),
+    ],
+)
+def test_a_path_that_holds_no_mnist_is_refused(mnistlib, series, command):
+    arguments = [argument.format(series=series) for argument in command]
+    done = mnistlib(*arguments, MNISTLIB_DATA="nowhere.npz")
     assert done.returncode == 2
     assert "nowhere.npz" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_relative_path_to_the_digits_serves_the_kernels_too(mnistlib, tmp_path):

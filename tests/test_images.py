@@ -292,6 +292,15 @@ def test_boxes_are_in_pixels_of_the_picture_as_it_was_given():
     assert found.box == pytest.approx((900, 1_000, 960, 1_600), abs=4)
 
 
+@pytest.mark.parametrize("size", [(1_001, 334), (1_003, 999), (801, 801)])
+def test_boxes_end_at_the_edge_of_the_picture(size):
+    width, height = size
+    page = np.full((height, width), 255, np.uint8)
+    page[height // 2 :, width // 2 : width // 2 + 30] = 0
+    (found,) = images.segment(page)
+    assert found.box[3] == height
+
+
 def test_each_step_left_out_changes_the_result():
     picture = drawing.photograph(np.pad(np.full((18, 3), 255, np.uint8), ((5, 5), (7, 18))), 5)
     stages = images.explain(picture)

@@ -222,7 +222,7 @@ def test_invalid_submission_is_refused_with_the_row(tmp_path, text, said):
         kaggle.read_submission(path, rows=2)
 
 
-@pytest.mark.parametrize("labels", [[], [10], [-1, 3], [[1, 2]]])
+@pytest.mark.parametrize("labels", [[], [10], [-1, 3], [[1, 2]], [1.5, 2.0], [float("nan")]])
 def test_labels_that_are_no_digits_are_not_written(tmp_path, labels):
     with pytest.raises(ValueError, match="labels must be"):
         kaggle.write_submission(tmp_path / "submission.csv", np.array(labels))

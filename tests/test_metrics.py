@@ -87,6 +87,8 @@ def test_wilson_interval_solves_its_equation(n, share, level):
 def test_interval_is_written_in_percent():
     interval = metrics.Interval(0.97813, 0.97508, 0.98081)
     assert str(interval) == "97.81 % (95 % interval 97.51–98.08 %)"
+    half = metrics.accuracy_interval(*right_and_wrong(95, 100), confidence=0.5)
+    assert str(half).startswith("95.00 % (50 % interval ")
 
 
 BOTH = (metrics.accuracy, metrics.accuracy_interval, metrics.report, metrics.confusion)

@@ -6,6 +6,7 @@ import re
 import resource
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -468,6 +469,13 @@ def test_hdf5_file_under_a_keras_name_is_refused(tmp_path):
     disguised = (tmp_path / "model.h5").rename(tmp_path / "model.keras")
     with pytest.raises(ValueError, match=str(disguised)):
         models.load(disguised)
+
+
+def test_zip_that_holds_no_model_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("readme.txt", "no model")
+    with pytest.raises(ValueError, match=r"other.keras is no model that Keras saved"):
+        models.load(tmp_path / "other.keras")
 
 
 def test_lambda_layer_in_a_file_is_refused_and_not_run(tmp_path, images):

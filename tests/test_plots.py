@@ -98,6 +98,12 @@ def test_a_difference_whose_interval_holds_zero_is_hollow():
     assert hollow == [False, True]
 
 
+def test_every_line_is_drawn_however_many_there_are():
+    many = {f"line {number}": ([0, 1], [0, number]) for number in range(12)}
+    ax = plots.lines(many, title="t", xlabel="x", ylabel="y")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(many)
+
+
 def test_percent_axes_say_percent():
     ax = plots.lines({"a": ([0, 1], [0.1, 0.2])}, title="t", xlabel="x", ylabel="y", percent="y")
     ax.figure.canvas.draw()
