@@ -506,7 +506,7 @@ def trade_off(
     ax.set(xscale="log", yscale="log", title=title)
     ax.set(xlabel="seconds of training", ylabel="test digits wrong")
     for axis, unit in ((ax.xaxis, "{x:g}"), (ax.yaxis, None)):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(unit or PercentFormatter(1, decimals=1))
     ax.margins(x=0.15)
