@@ -130,7 +130,7 @@ def _accuracy_against_time(results: dict):
     return plots.trade_off(
         points,
         curves={CONVNET: results[CONVNET][0]["curve"]},
-        title="cnn_fast: fewer mistakes than keras.io's network, in less time",
+        title="Below the curve: fewer mistakes in the same time",
     ).figure
 
 

@@ -127,7 +127,7 @@ def fit(
     jit_compile: bool | None = None,
     verbose: int = 0,
 ) -> keras.callbacks.History:
-    """Train a model; the same losses as ``model.fit`` on the same batches, several times sooner.
+    """Train a model; the same losses as ``model.fit`` on the same batches, sooner.
 
     An uncompiled model is compiled with Adam, cross-entropy (sparse for integer labels, categorical
     for one-hot ones) and accuracy. A model that is compiled keeps its loss, metrics and optimizer.
@@ -210,8 +210,9 @@ def compile_model(
 def choose_jit(model: keras.Model) -> bool:
     """Decide whether XLA makes this model faster on a CPU.
 
-    It does for dense layers and for the layers of ``models``. Its own convolutions and pooling
-    gradients are several times slower than TensorFlow's, and so are the random numbers of dropout.
+    It does for dense layers, and for the layers of ``models`` where a training is long enough to
+    earn back the seconds of compiling. Its own convolutions and pooling gradients are several times
+    slower than TensorFlow's, and so are the random numbers of dropout.
     In bfloat16 TensorFlow's own products use a processor's units for it; whether XLA's do is not
     known.
     """
