@@ -443,8 +443,8 @@ class _Stretches:
 def _without_tuning(data: tf.data.Dataset) -> tf.data.Dataset:
     """Switch off the thread with which TensorFlow tunes a data set while it is read.
 
-    It wakes after pauses that double from 10 ms to a minute, and the end of a training may wait
-    until it does (seen in TensorFlow 2.21): 7 s of work then take 10.2 s, 3 s take 5.1 s.
+    It wakes after pauses that double, and the end of a training may wait until it does (seen in
+    TensorFlow 2.21): 7.4 s of work then took 10.2 s, 3.5 s took 5.1 s.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
