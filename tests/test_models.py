@@ -72,12 +72,26 @@ def test_cnn_is_small_and_counted_by_hand():
 @pytest.mark.parametrize(
     ("name", "by_hand"),
     [
-        ("cnn_fast", 37 * 16 + 145 * 32 + 801 * 128 + 1290),
-        ("cnn_best", 37 * 32 + 289 * 64 + 577 * 128 + 1153 * 128 + 1290),
+        ("cnn_fast", 37 * 16 + 145 * 32 + (4 * 4 * 32 + 1) * 128 + 1290),
+        ("cnn_best", 37 * 32 + 289 * 64 + 577 * 128 + (2 * 2 * 128 + 1) * 128 + 1290),
     ],
 )
 def test_larger_convolutional_networks_have_the_parameters_counted_by_hand(name, by_hand):
     assert models.build(name).count_params() == by_hand
+
+
+def test_cropped_network_does_not_see_the_edge_and_sees_all_else(images):
+    model, whole = (models.convolutional(crop=crop, seed=0) for crop in (2, 0))
+    edge = np.ones((28, 28), bool)
+    edge[2:-2, 2:-2] = False
+    noisy = np.where(edge, np.random.default_rng(0).integers(0, 256, images.shape), images)
+    noisy = noisy.astype(np.uint8)
+    before, after = (models.predict_proba(model, each) for each in (images, noisy))
+    np.testing.assert_array_equal(before, after)
+    assert (models.predict_proba(whole, images) != models.predict_proba(whole, noisy)).any()
+    corner = images.copy()
+    corner[:, [2, 2, -3, -3], [2, -3, 2, -3]] = 255
+    assert (models.predict_proba(model, corner) != before).any(axis=1).all()
 
 
 @pytest.mark.parametrize("filters", [(8,), (8, 8, 8, 8)])

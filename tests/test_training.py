@@ -27,7 +27,7 @@ WEIGHTS = {"rtol": 1e-4, "atol": 1e-5}
 # Without dropout, whose masks depend on how often the generator was asked before.
 NETWORKS = {name: partial(models.build, name) for name in models.NAMES} | {
     "cnn": partial(models.convolutional, dropout=0.0),
-    "cnn_best": partial(models.convolutional, (32, 64, 128), hidden=128, dropout=0.0),
+    "cnn_best": partial(models.convolutional, (32, 64, 128), hidden=128, dropout=0.0, crop=2),
     "batch normalisation and L2": partial(models.dense, [16], batch_normalization=True, l2=1e-3),
 }
 
@@ -115,7 +115,7 @@ def test_fit_makes_the_steps_of_kerass_train_on_batch(train, name, n):
     ours.set_weights(start)
     kerass.set_weights(start)
     settings = {"epochs": 2, "batch_size": BATCH, "seed": 5}
-    history = training.fit(ours, x, y, augment=False, **settings).history
+    history = training.fit(ours, x, y, augment=False, focus=0, **settings).history
     assert_same_history(history, batch_by_batch(kerass, x, y, **settings), **LOSS)
     assert_same_weights(ours, kerass, **WEIGHTS)
 
@@ -549,6 +549,81 @@ def test_recipe_varies_the_digits_unless_told_not_to(train):
     assert by_recipe == by_hand != without
 
 
+# --- focus on the hardest digits ----------------------------------------------------------------
+
+
+class Watch(keras.callbacks.Callback):
+    """Keeps each epoch's digits, as numbers, and the loss of every digit at the end of it."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+        self.numbers = {image.tobytes(): number for number, image in enumerate(x)}
+        self.shown, self.losses = [], []
+
+    def augment(self, images, seed):
+        self.shown.append([self.numbers[image.tobytes()] for image in np.asarray(images)])
+        return images
+
+    def on_epoch_end(self, epoch, logs=None):
+        probabilities = models.predict_proba(self.model, self.x)
+        self.losses.append(-np.log(probabilities[np.arange(len(self.y)), self.y]))
+
+
+def test_focus_shows_the_hardest_digits_five_times_and_ranks_them_every_second_epoch(train):
+    x, y = train
+    watch = Watch(x, y)
+    fit(small(), x, y, epochs=5, focus=0.4, augment=watch.augment, callbacks=[watch])
+    first, *later = (np.bincount(numbers, minlength=len(x)) for numbers in watch.shown)
+    assert (first == 1).all()
+    rankings = []
+    for epoch, counts in enumerate(later, 1):
+        assert counts.sum() == len(x)
+        # 0.4 of 400 steps' digits are 32 digits five times; the others once or not at all.
+        assert set(counts) == {0, 1, 5}
+        hardest = np.flatnonzero(counts == 5)
+        losses = watch.losses[epoch - 1 if epoch % 2 else epoch - 2]
+        assert set(hardest) == set(np.argsort(-losses)[:32])
+        rankings.append(set(hardest))
+    assert rankings[0] == rankings[1] != rankings[2] == rankings[3]
+    order = [watch.shown[1].index(number) for number in rankings[0]]
+    assert max(order) > 40, "the hardest digits stand in front"
+    assert not (later[0] == later[1]).all(), "both epochs draw the same of the other digits"
+
+
+def test_focus_gives_integer_and_one_hot_labels_the_same_digits(train):
+    x, y = train
+    shown = []
+    for labels in (y, np.eye(10, dtype=np.float32)[y]):
+        watch = Watch(x, y)
+        fit(small(), x, labels, epochs=3, focus=0.5, augment=watch.augment)
+        shown.append(watch.shown)
+    assert shown[0] == shown[1]
+
+
+def test_soft_label_that_is_answered_as_given_is_not_hard():
+    """A network of zeros answers each class equally likely, which is right for the last half."""
+    x = np.random.default_rng(0).integers(0, 256, (40, 28, 28)).astype(np.uint8)
+    y = np.repeat(np.stack([np.eye(10)[3], np.full(10, 0.1)]), 20, axis=0).astype(np.float32)
+    model = models.dense([])
+    model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
+    watch = Watch(x, np.zeros(40, int))
+    fit(model, x, y, epochs=2, learning_rate=1e-9, focus=1.0, augment=watch.augment)
+    counts = np.bincount(watch.shown[1], minlength=40)
+    assert set(np.flatnonzero(counts == 5)) <= set(range(20))
+    assert (counts == 5).sum() == 8
+
+
+def test_recipe_focuses_unless_told_not_to(train):
+    """``cnn_fast`` names a recipe with focus; the network itself may be any."""
+    histories = {}
+    for focus in (None, training.RECIPES["cnn_fast"].focus, 0):
+        model = models.dense([8], name="cnn_fast", seed=0)
+        histories[focus] = fit(model, *train, epochs=2, focus=focus).history["loss"]
+    by_recipe, by_hand, without = histories.values()
+    assert by_recipe == by_hand != without
+
+
 # --- models the compiled loop cannot take -------------------------------------------------------
 
 
@@ -581,6 +656,8 @@ def test_augmentation_in_the_usual_loop_is_refused_not_forgotten(train):
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     with pytest.raises(ValueError, match=r"augment .*run_eagerly=True"):
         fit(model, *train, epochs=1, augment=lambda images, seed: images)
+    with pytest.raises(ValueError, match=r"focus .*run_eagerly=True"):
+        fit(model, *train, epochs=1, focus=0.5)
 
 
 class Uncompilable(keras.layers.Layer):
@@ -621,6 +698,8 @@ def test_model_that_xla_refuses_trains_without_it_and_says_so(train):
         (10, 10, {"learning_rate": float("nan")}, "learning_rate must be positive; received nan"),
         (10, 10, {"label_smoothing": 1.0}, "label_smoothing must be from 0 to below 1; .* 1.0"),
         (10, 10, {"label_smoothing": -0.1}, "label_smoothing must be from 0 to below 1; .* -0.1"),
+        (10, 10, {"focus": -0.1}, "focus must be from 0 to 1; received -0.1"),
+        (10, 10, {"focus": 1.5}, "focus must be from 0 to 1; received 1.5"),
     ],
 )
 def test_bad_numbers_are_refused(rows, labels, options, said):
