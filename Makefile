@@ -39,7 +39,7 @@ execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS
 	$(BIN)/python .ci/execute.py $(ARGS)
 
 bench: $(STAMP) ## Time the series against its peers (most of an hour; one of them needs torch in .venv)
-	$(BIN)/python -m benchmarks quick
+	$(BIN)/python -m benchmarks quick steps
 
 bench-full: $(STAMP) ## The long trainings (an hour); both go on where they were interrupted
 	$(BIN)/python -m benchmarks full

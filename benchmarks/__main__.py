@@ -42,7 +42,7 @@ class Measurement:
 
 
 def quick() -> Iterator[Measurement]:
-    """List what takes minutes, peers in turn with ours."""
+    """List what takes minutes, peers in turn with ours; ``steps`` has the convolutional ones."""
     for repetition in range(3):
         for batch in (32, 128):
             keywords = {"batch_size": batch, "seed": repetition}
@@ -51,8 +51,6 @@ def quick() -> Iterator[Measurement]:
             yield Measurement(f"{label}: mnistlib", "train", ours)
             yield Measurement(f"{label}: Keras fit", "keras_dense", keywords, "peers")
             yield Measurement(f"{label}: PyTorch eager", "torch_dense", keywords, "peers", "torch")
-    yield Measurement(report.CONVNET, "keras_io_convnet", {}, "peers")
-    yield from steps()
     for _ in range(3):
         yield Measurement("import mnistlib.data", "import_time", {"module": "mnistlib.data"})
     yield Measurement("one digit", "one_digit")
@@ -66,7 +64,7 @@ def quick() -> Iterator[Measurement]:
             yield Measurement(f"epoch in batches of {batch}", "epoch",
                               {"model": "dense_128", "batch_size": batch})  # fmt: skip
         for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
-            yield Measurement(f"epoch of {model}", "epoch", {"model": model})
+            yield Measurement(f"epoch of {model}", "epoch", {"model": model, "epochs": 5})
     for _ in range(3):
         yield Measurement("Kaggle's train.csv: load_kaggle", "read_kaggle")
         yield Measurement("Kaggle's train.csv: pandas", "read_kaggle", {"by": "pandas"})
@@ -76,12 +74,16 @@ def quick() -> Iterator[Measurement]:
 
 def steps() -> Iterator[Measurement]:
     """List the changes that lead from keras.io's network to ``cnn_fast``, one at a time."""
+    yield Measurement(report.CONVNET, "keras_io_convnet", {}, "peers")
     yield Measurement(f"{report.CONVNET}, one-cycle", "keras_io_convnet",
                       {"epochs": 4, "one_cycle": True}, "peers")  # fmt: skip
     for seed in range(5):
         yield Measurement("cnn_fast, Keras fit", "keras_cnn_fast", {"seed": seed}, "peers")
-        without = {"model": "cnn_fast", "seed": seed, "jit_compile": False}
-        yield Measurement("cnn_fast, compiled loop without XLA", "train", without)
+        plain = {"model": "cnn_fast", "seed": seed, "focus": 0}
+        yield Measurement(
+            "cnn_fast, compiled loop without XLA", "train", plain | {"jit_compile": False}
+        )
+        yield Measurement("cnn_fast, without focus", "train", plain)
         yield Measurement("cnn_fast", "train", {"model": "cnn_fast", "seed": seed})
 
 
@@ -95,8 +97,8 @@ def full() -> Iterator[Measurement]:
     for seed in range(5):
         yield Measurement("dense_best", "train", {"model": "dense_best", "seed": seed})
     for seed in range(5):
-        longer = {"model": "cnn_fast", "seed": seed, "epochs": 24, "label_smoothing": 0.1,
-                  "shifts": 1}  # fmt: skip
+        longer = {"model": "cnn_fast", "seed": seed, "epochs": report.LONGER_EPOCHS,
+                  "label_smoothing": 0.1, "shifts": 1}  # fmt: skip
         yield Measurement(report.LONGER, "train_augmented", longer)
 
 
@@ -167,8 +169,8 @@ def write(results: dict, path: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure (``quick``, ``full``, or neither), print the table, draw the figures."""
-    chosen = {"quick": quick, "full": full}
+    """Measure (``quick``, ``steps``, ``full``, or none), print the table, draw the figures."""
+    chosen = {"quick": quick, "steps": steps, "full": full}
     unknown = set(arguments) - chosen.keys()
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; choose from {', '.join(chosen)}")

@@ -71,7 +71,7 @@ def test_absent_peer_is_named_as_not_run(record, capsys):
 def test_plans_name_functions_that_exist():
     from benchmarks import peers
 
-    for plan in (*benchmarks.quick(), *benchmarks.full()):
+    for plan in (*benchmarks.quick(), *benchmarks.steps(), *benchmarks.full()):
         assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
 
 

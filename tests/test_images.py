@@ -23,6 +23,56 @@ def test_nothing_varies_within_ranges_of_zero(digits):
     assert np.array_equal(same, digits.x_train[:20])
 
 
+def lean(image):
+    """Columns that the middle of the ink moves to the right from one row to the next."""
+    weights = image.sum(axis=1).astype(float)
+    rows = np.flatnonzero(weights)
+    middles = image[rows] @ np.arange(28) / weights[rows]
+    return np.polyfit(rows, middles, 1, w=np.sqrt(weights[rows]))[0]
+
+
+def test_deslanted_digits_stand_upright_in_the_middle(digits):
+    leaning = digits.x_train[:200]
+    upright = images.deslant(leaning)
+    assert upright.shape == leaning.shape
+    assert upright.dtype == np.uint8
+    assert np.std([lean(image) for image in leaning]) > 0.2
+    straightened = [abs(lean(image)) for image in leaning] < np.float64(0.6)
+    assert straightened.mean() > 0.9
+    # Steeper ones are straightened as far as the bound goes.
+    assert max(abs(lean(image)) for image in upright[straightened]) < 0.03
+    centres = [ndimage.center_of_mass(image.astype(float)) for image in upright]
+    np.testing.assert_allclose(centres, 13.5, atol=0.1)
+
+
+def test_deslanting_undoes_a_shear_made_by_scipy():
+    upright = ndimage.gaussian_filter(np.pad(np.full((14, 4), 255.0), ((7, 7), (12, 12))), 1)
+    # Each row is read 0.4 columns further left than the one above it.
+    matrix, middle = np.array([[1, 0], [-0.4, 1]]), np.full(2, 13.5)
+    leaning = ndimage.affine_transform(upright, matrix, middle - matrix @ middle, order=1)
+    assert lean(leaning) == pytest.approx(0.4, abs=0.02)
+    result = images.deslant(leaning.round().astype(np.uint8)[None])[0]
+    assert np.abs(result - upright).mean() < 0.05 * np.abs(leaning - upright).mean() + 1
+
+
+def test_blank_image_stays_blank_when_it_is_deslanted():
+    blank = np.zeros((2, 28, 28), np.uint8)
+    np.testing.assert_array_equal(images.deslant(blank), blank)
+
+
+def test_a_share_of_the_varied_digits_is_deslanted(digits):
+    leaning = digits.x_train[:400]
+    upright = images.deslant(leaning)
+    still = {"degrees": 0, "zoom": 0, "pixels": 0}
+    assert np.array_equal(images.vary(leaning, 0, **still, deslanted=1.0), upright)
+    mixed = images.vary(leaning, 0, **still, deslanted=0.25).numpy()
+    is_upright, as_written = (
+        (mixed == kind).all(axis=(1, 2)) for kind in (upright, leaning)
+    )  # fmt: skip
+    assert (is_upright | as_written).all()
+    assert 60 < is_upright.sum() < 140
+
+
 def test_the_same_seed_varies_alike_and_another_otherwise(digits):
     first, again, other = (images.vary(digits.x_train[:20], seed).numpy() for seed in (1, 1, 2))
     assert first.dtype == np.uint8

@@ -18,6 +18,7 @@ from scipy.special import expit, softmax
 
 from mnistlib import models, training
 from mnistlib._tensorflow import keras, tf
+from mnistlib.images import deslant
 
 PARAMETERS = {
     "dense_128": 101_770,
@@ -517,3 +518,10 @@ def test_shifted_predictions_are_averaged():
     np.testing.assert_allclose(models.predict_proba(model, digits, shifts=1), expected, atol=1e-6)
     with pytest.raises(ValueError, match="shifts must be at least 0; received -1"):
         models.predict_proba(model, digits, shifts=-1)
+
+
+def test_predictions_of_digits_as_written_and_upright_are_averaged(model, images):
+    both = models.predict_proba(model, images, deslanted=True, shifts=1)
+    each = [models.predict_proba(model, view, shifts=1) for view in (images, deslant(images))]
+    np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-6)
+    assert not np.allclose(*each, atol=1e-3)
