@@ -22,12 +22,13 @@ def train(
     model: str,
     *,
     seed: int = 0,
-    shifts: int = 0,
+    views: bool = False,
     keep: str | None = None,
     **options: int | float,
 ) -> dict:
     """Train a network of the series by its recipe, or with other options; test it once.
 
+    With ``views``, the answer is averaged over each digit as written and upright, in nine places.
     ``keep`` names a file for the probabilities of the test digits.
     """
     from mnistlib import data, metrics, models, training
@@ -37,7 +38,7 @@ def train(
     network = models.build(model, seed=seed)
     training.fit(network, digits.x_train, digits.y_train, seed=seed, **options)
     seconds = time.perf_counter() - start
-    probabilities = models.predict_proba(network, digits.x_test, shifts=shifts)
+    probabilities = models.predict_proba(network, digits.x_test, shifts=int(views), deslanted=views)
     if keep:
         Path(keep).parent.mkdir(parents=True, exist_ok=True)
         np.save(keep, probabilities)
@@ -49,7 +50,7 @@ def train_augmented(model: str, **options: int | float) -> dict:
     """Train on digits varied and bent at random, whatever the recipe of the network says."""
     from mnistlib import images
 
-    return train(model, augment=partial(images.vary, elastic=0.5), **options)
+    return train(model, augment=partial(images.vary, elastic=0.5, deslanted=0.5), **options)
 
 
 def ensemble(kept: list[str]) -> dict:

@@ -16,7 +16,7 @@ from mnistlib.metrics import mean_sd, percent
 
 FOLDER = Path(__file__).resolve().parent
 CONVNET = "keras.io mnist_convnet"
-LONGER_EPOCHS = 16
+LONGER_EPOCHS = 10
 LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, varied"
 
 

@@ -58,7 +58,11 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "dense_best": Recipe(
-        epochs=30, learning_rate=2e-3, one_cycle=True, augment=partial(images.vary, elastic=1.0)
+        epochs=12,
+        learning_rate=2e-3,
+        one_cycle=True,
+        augment=partial(images.vary, elastic=1.0),
+        focus=0.6,
     ),
     "cnn": Recipe(epochs=4, learning_rate=1.5e-2, one_cycle=True),
     "cnn_fast": Recipe(epochs=2, learning_rate=1e-2, one_cycle=True, focus=0.5),
@@ -67,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
         learning_rate=5e-3,
         one_cycle=True,
         label_smoothing=0.1,
-        augment=partial(images.vary, elastic=0.5),
+        augment=partial(images.vary, elastic=0.5, deslanted=0.5),
         focus=0.7,
     ),
 }
