@@ -86,6 +86,7 @@ def steps() -> Iterator[Measurement]:
             )
         yield Measurement("cnn_fast, without focus", "train", plain)
         yield Measurement("cnn_fast", "train", {"model": "cnn_fast", "seed": seed})
+        yield Measurement("dense_128", "train", {"model": "dense_128", "seed": seed})
 
 
 def full() -> Iterator[Measurement]:
@@ -96,11 +97,11 @@ def full() -> Iterator[Measurement]:
         yield Measurement("cnn_best", "train", best)
     yield Measurement("ensemble", "ensemble", {"kept": members})
     for seed in range(5):
-        yield Measurement("dense_best", "train", {"model": "dense_best", "seed": seed})
-    for seed in range(5):
         longer = {"model": "cnn_fast", "seed": seed, "epochs": report.LONGER_EPOCHS,
                   "label_smoothing": 0.1, "views": True}  # fmt: skip
         yield Measurement(report.LONGER, "train_augmented", longer)
+    for seed in range(5):
+        yield Measurement("dense_best", "train", {"model": "dense_best", "seed": seed})
 
 
 def run(plan: str, measurements: list[Measurement]) -> dict:

@@ -138,6 +138,8 @@ def train(
         np.concatenate([targets, undecided]),
         epochs=max(8, recipe.epochs) if epochs is None else epochs,
         augment=recipe.augment or images.vary,
+        # Images that are no digits stay hard, and would take most of the steps.
+        focus=0,
         seed=seed,
         callbacks=callbacks,
         verbose=verbose,
