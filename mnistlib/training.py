@@ -165,8 +165,8 @@ def fit(
             the network finds least likely, asked again after every second epoch, a forward pass
             over all digits (online hard example mining: Shrivastava et al. 2016, arXiv:1604.03540;
             with a ranking kept for some time: Loshchilov and Hutter 2016, arXiv:1511.06343). Loss
-            and accuracy in training are then those of a harder selection. None: as ``RECIPES`` has
-            it.
+            and accuracy in training are then those of a harder selection. The model must give
+            probabilities, not log-odds. None: as ``RECIPES`` has it.
         callbacks: Keras callbacks.
         jit_compile: Compile with XLA or not. None: as ``choose_jit`` decides.
         verbose: As in Keras: 0 silent, 1 a bar, 2 one line an epoch.
