@@ -78,14 +78,14 @@ def steps() -> Iterator[Measurement]:
     yield Measurement(f"{report.CONVNET}, one-cycle", "keras_io_convnet",
                       {"epochs": 4, "one_cycle": True}, "peers")  # fmt: skip
     for seed in range(5):
-        plain = {"model": "cnn_fast", "seed": seed, "focus": 0}
+        plain = {"model": "cnn_fast", "seed": seed}
         if seed < 3:
             yield Measurement("cnn_fast, Keras fit", "keras_cnn_fast", {"seed": seed}, "peers")
             yield Measurement(
                 "cnn_fast, compiled loop without XLA", "train", plain | {"jit_compile": False}
             )
-        yield Measurement("cnn_fast, without focus", "train", plain)
-        yield Measurement("cnn_fast", "train", {"model": "cnn_fast", "seed": seed})
+        yield Measurement("cnn_fast", "train", plain)
+        yield Measurement("cnn_fast, focus", "train", plain | {"focus": 0.5})
         yield Measurement("dense_128", "train", {"model": "dense_128", "seed": seed})
 
 

@@ -70,7 +70,7 @@ def _rows(results: dict):
         yield f"{CONVNET}: 99.0 % of the test digits", after
         end, accuracy = curve[-1]
         yield f"{CONVNET}: {len(curve)} epochs", f"{end:.0f} s, {percent(accuracy)}"
-    for name in ("dense_128", "cnn_fast", LONGER, "cnn_best", "dense_best"):
+    for name in ("dense_128", "cnn_fast", "cnn_fast, focus", LONGER, "cnn_best", "dense_best"):
         if name in results:
             count = len(results[name])
             yield f"{name}, {count} seed{'s' * (count > 1)}", _timed(results, name)

@@ -61,7 +61,7 @@ RECIPES: dict[str, Recipe] = {
         epochs=30, learning_rate=2e-3, one_cycle=True, augment=partial(images.vary, elastic=1.0)
     ),
     "cnn": Recipe(epochs=4, learning_rate=1.5e-2, one_cycle=True),
-    "cnn_fast": Recipe(epochs=2, learning_rate=1e-2, one_cycle=True, focus=0.5),
+    "cnn_fast": Recipe(epochs=2, learning_rate=1e-2, one_cycle=True),
     "cnn_best": Recipe(
         epochs=14,
         learning_rate=5e-3,

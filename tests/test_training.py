@@ -615,10 +615,10 @@ def test_soft_label_that_is_answered_as_given_is_not_hard():
 
 
 def test_recipe_focuses_unless_told_not_to(train):
-    """``cnn_fast`` names a recipe with focus; the network itself may be any."""
+    """``cnn_best`` names a recipe with focus; the network itself may be any."""
     histories = {}
-    for focus in (None, training.RECIPES["cnn_fast"].focus, 0):
-        model = models.dense([8], name="cnn_fast", seed=0)
+    for focus in (None, training.RECIPES["cnn_best"].focus, 0):
+        model = models.dense([8], name="cnn_best", seed=0)
         histories[focus] = fit(model, *train, epochs=2, focus=focus).history["loss"]
     by_recipe, by_hand, without = histories.values()
     assert by_recipe == by_hand != without
