@@ -179,9 +179,9 @@ def kaggle() -> dict:
 
 
 def series() -> dict:
-    """Time ``mnistlib run`` on the five core notebooks, two at once."""
+    """Time ``mnistlib run`` on the five core notebooks."""
     start = time.perf_counter()
-    _mnistlib("run", "--jobs", "2", *(f"{number:02}" for number in range(1, 6)))
+    _mnistlib("run", *(f"{number:02}" for number in range(1, 6)))
     return {"seconds": time.perf_counter() - start}
 
 

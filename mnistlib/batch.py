@@ -15,7 +15,6 @@ from typing import Any
 import nbformat
 import papermill
 from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-from joblib import Parallel, delayed
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from traitlets import default
@@ -135,9 +134,8 @@ def run(
     source: str | None = None,
     output: str | Path = "runs",
     progress: bool = True,
-    at_once: int = 1,
 ) -> Iterator[Result]:
-    """Execute notebooks, each in a kernel process of its own.
+    """Execute notebooks one after the other, each in a kernel process of its own.
 
     The kernel is the interpreter that calls this, whatever kernels the user has installed. A
     notebook that fails does not keep the next ones from running.
@@ -148,27 +146,14 @@ def run(
             one; ``"sample"`` spares each of them the search for MNIST.
         output: ``<output>/<name>/<name>.ipynb`` is written cell by cell.
         progress: Show papermill's progress bar on standard error.
-        at_once: How many run at the same time. Two share the cores well, because much of a notebook
-            keeps only one busy; the durations that they print then contain the other's work.
 
     Yields:
-        One result a notebook, in the order of the jobs.
-
-    Raises:
-        ValueError: ``at_once`` is below 1.
+        One result a notebook, as it ends.
     """
-    if at_once < 1:
-        raise ValueError(f"at_once must be at least 1; received {at_once}")
-    if source is not None:
-        jobs = [
-            replace(job, parameters={"SOURCE": source} | job.parameters)
-            if "SOURCE" in job.accepts
-            else job
-            for job in jobs
-        ]
-    yield from Parallel(n_jobs=at_once, return_as="generator")(
-        delayed(_execute)(job, Path(output).resolve() / job.name, progress) for job in jobs
-    )
+    for job in jobs:
+        if source is not None and "SOURCE" in job.accepts:
+            job = replace(job, parameters={"SOURCE": source} | job.parameters)
+        yield _execute(job, Path(output).resolve() / job.name, progress)
 
 
 def _select(names: Sequence[str], folder: Path) -> list[Path]:

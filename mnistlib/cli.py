@@ -49,15 +49,12 @@ def main() -> None:
     help="Give a parameter another value, in the notebooks that have it.",
 )
 @click.option("--quick", is_flag=True, help="Fewer epochs and seeds: a look, not results.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1),
-              help="Notebooks that run at the same time.")  # fmt: skip
 @click.option("--output", default="runs", show_default=True, help="Folder for executed notebooks.")
 @click.option("--notebooks", "folder", help="Folder with the notebooks. [default: the clone's]")
 def run(
     names: Sequence[str],
     parameters: Sequence[tuple[str, str]],
     quick: bool,
-    jobs: int,
     output: str,
     folder: str | None,
 ) -> None:
@@ -70,12 +67,12 @@ def run(
         ) from error
     given = dict(parameters)
     try:
-        planned = batch.plan(names, parameters=given, quick=quick, folder=folder or batch.FOLDER)
+        jobs = batch.plan(names, parameters=given, quick=quick, folder=folder or batch.FOLDER)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     digits = _load(given.get("SOURCE", "auto"))
     source = None if digits.is_mnist else "sample"
-    results = list(batch.run(planned, source=source, output=output, at_once=jobs))
+    results = list(batch.run(jobs, source=source, output=output))
     click.echo(_table(results))
     if failures := [result.error for result in results if result.error]:
         raise click.ClickException("\n".join(map(str, failures)))

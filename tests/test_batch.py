@@ -136,25 +136,6 @@ def test_run_executes_reports_and_goes_on_after_a_failure(series, tmp_path):
     assert last.error is None
 
 
-def test_two_notebooks_at_once_meet_and_are_reported_in_order(tmp_path):
-    """Each waits until it sees the file of the other, which no order one by one allows."""
-    for own, other in (("01_first", "02_second"), ("02_second", "01_first")):
-        write_notebook(
-            tmp_path / f"{own}.ipynb",
-            "SEEDS: int = 5",
-            f"from pathlib import Path\nimport time\nfolder = Path({str(tmp_path)!r})",
-            f"(folder / '{own}').touch()\nend = time.time() + 60\n"
-            f"while not (folder / '{other}').exists() and time.time() < end:\n    time.sleep(0.1)\n"
-            f"print('met', (folder / '{other}').exists())",
-        )
-    jobs = batch.plan(folder=tmp_path)
-    results = list(batch.run(jobs, output=tmp_path / "runs", progress=False, at_once=2))
-    assert [result.name for result in results] == ["01_first", "02_second"]
-    assert [text_of(result.output) for result in results] == ["met True\n"] * 2
-    with pytest.raises(ValueError, match="at_once must be at least 1; received 0"):
-        list(batch.run(jobs, at_once=0))
-
-
 def test_an_explicit_source_wins(series, tmp_path):
     jobs = batch.plan(["01"], parameters={"SOURCE": "mnist"}, folder=series)
     (result,) = batch.run(jobs, output=tmp_path, source="sample", progress=False)

@@ -64,7 +64,7 @@ def test_run_prints_the_source_and_a_table(mnistlib, series):
 
 
 def test_a_failure_is_named_and_the_exit_code_says_so(mnistlib, series, tmp_path):
-    done = mnistlib("run", "--notebooks", series, "--output", "elsewhere", "--jobs", "2", *SAMPLE)
+    done = mnistlib("run", "--notebooks", series, "--output", "elsewhere", *SAMPLE)
     assert done.returncode == 1
     assert "02_fail failed in cell In [3]: ZeroDivisionError: division by zero" in done.stderr
     assert "Traceback" not in done.stderr
