@@ -23,7 +23,7 @@ def command(notebooks: Sequence[Path]) -> list[str]:
     return [
         *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"),
         f"--nbval-sanitize-with={ROOT / 'tests' / 'sanitize.cfg'}",
-        "--nbval-cell-timeout=600",
+        "--nbval-cell-timeout=1200",
         *map(str, notebooks),
     ]
 
