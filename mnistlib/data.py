@@ -554,7 +554,8 @@ def _numbers(stream: BinaryIO, path: Path, columns: Sequence[str]) -> np.ndarray
         if "Empty CSV" in str(error):
             raise DataError(f"{path} has a header and no rows") from None
         raise
-    with tqdm(desc=f"reading {path.name}", unit=" rows", delay=2) as progress:
+    # Kaggle's own file takes a busy machine three seconds, too few for a bar in a notebook.
+    with tqdm(desc=f"reading {path.name}", unit=" rows", delay=10) as progress:
         for batch in reader:
             parts.append(np.stack(batch.columns).T.copy())
             progress.update(len(parts[-1]))
