@@ -32,7 +32,7 @@ run: $(STAMP) ## Execute the series into runs/ (options: ARGS="02 --quick -p EPO
 test: $(STAMP) ## Lint, unit tests, and the committed notebooks against a fresh execution
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 	$(BIN)/python .ci/compare.py
 
 execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS=notebooks/02_….ipynb)
