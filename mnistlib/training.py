@@ -58,7 +58,11 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "dense_best": Recipe(
-        epochs=30, learning_rate=2e-3, one_cycle=True, augment=partial(images.vary, elastic=1.0)
+        epochs=15,
+        learning_rate=2e-3,
+        one_cycle=True,
+        augment=partial(images.vary, elastic=1.0),
+        focus=0.6,
     ),
     "cnn": Recipe(epochs=4, learning_rate=1.5e-2, one_cycle=True),
     "cnn_fast": Recipe(epochs=2, learning_rate=1e-2, one_cycle=True),
