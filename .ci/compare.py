@@ -9,11 +9,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mnistlib import cli, data
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(notebooks: Sequence[Path]) -> list[str]:
+    """Word the comparison of these notebooks; the kernel is the interpreter that runs this."""
+    return [
+        *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"),
+        *("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"),
+        f"--nbval-sanitize-with={ROOT / 'tests' / 'sanitize.cfg'}",
+        "--nbval-cell-timeout=1200",
+        *map(str, notebooks),
+    ]
 
 
 def main() -> int:
@@ -31,15 +43,7 @@ def main() -> int:
         # The kernels run in the notebooks' folder.
         environment[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
     notebooks = sorted((ROOT / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
-    # The kernel is the interpreter that runs this.
-    command = [
-        *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"),
-        *("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"),
-        f"--nbval-sanitize-with={ROOT / 'tests' / 'sanitize.cfg'}",
-        "--nbval-cell-timeout=1200",
-        *map(str, notebooks),
-    ]
-    return subprocess.call(command, cwd=ROOT, env=environment)
+    return subprocess.call(command(notebooks), cwd=ROOT, env=environment)
 
 
 if __name__ == "__main__":
