@@ -38,7 +38,7 @@ test: $(STAMP) ## Lint, unit tests, and the committed notebooks against a fresh 
 execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS=notebooks/02_….ipynb)
 	$(BIN)/python .ci/execute.py $(ARGS)
 
-bench: $(STAMP) ## Time the series against its peers (most of an hour; one of them needs torch in .venv)
+bench: $(STAMP) ## Time the series against its peers (an hour; one of them needs torch in .venv)
 	$(BIN)/python -m benchmarks quick steps
 
 bench-full: $(STAMP) ## The long trainings (an hour); both go on where they were interrupted
