@@ -14,7 +14,13 @@ import sys
 from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+_BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if _BACKEND != "tensorflow":
+    # Before Keras is imported, whose error would name a module that is missing, not the reason.
+    raise ImportError(
+        f"mnistlib runs on Keras's TensorFlow backend; received KERAS_BACKEND={_BACKEND!r}. Unset "
+        "it, or set KERAS_BACKEND=tensorflow, before Python starts."
+    )
 # XLA's default level spends about twice as long compiling networks of this size, and the code it
 # makes for them on a CPU is no faster.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
@@ -44,8 +50,35 @@ tf.get_logger().setLevel("ERROR")
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
-        "mnistlib runs on Keras's TensorFlow backend; received "
-        f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before Python starts."
+        "mnistlib runs on Keras's TensorFlow backend, and Keras was imported with "
+        f"{keras.backend.backend()!r} before. Restart Python, and import mnistlib first or set "
+        "KERAS_BACKEND=tensorflow."
     )
 
-__all__ = ["keras", "tf"]
+
+@contextlib.contextmanager
+def standard_settings(precision: str = "float32") -> Iterator[None]:
+    """Within, Keras builds and computes by its own defaults, whatever was set before.
+
+    A ``keras.json`` in the user's home folder, or a line elsewhere in the program, may say
+    ``float16`` or ``channels_first``; neither may bend what this library builds, loads or trains.
+
+    Args:
+        precision: The dtype policy, ``"float32"`` or ``"mixed_bfloat16"``.
+    """
+    config = keras.config
+    before = (config.floatx(), config.image_data_format(), config.epsilon(), config.dtype_policy())
+    config.set_floatx("float32")
+    config.set_image_data_format("channels_last")
+    config.set_epsilon(1e-7)
+    config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        config.set_floatx(before[0])
+        config.set_image_data_format(before[1])
+        config.set_epsilon(before[2])
+        config.set_dtype_policy(before[3])
+
+
+__all__ = ["keras", "standard_settings", "tf"]

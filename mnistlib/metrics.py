@@ -6,7 +6,6 @@ Imports without TensorFlow. Throughout, ``y_true`` and ``y_pred`` are integer la
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -83,30 +82,6 @@ class Calibration:
         return float(np.average(gaps, weights=self.count[held]))
 
 
-class ExpectationFailed(AssertionError):
-    """A headline figure missed the bound that its notebook promises."""
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """A headline figure that held its bound; shown as one line, which ``mnistlib run`` collects."""
-
-    name: str
-    value: str
-    bound: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.value} [{self.bound}]"
-
-    __repr__ = __str__
-
-    @classmethod
-    def find(cls, text: str) -> list[Expectation]:
-        """Read every line of ``text`` that an expectation printed."""
-        pattern = r"^(.+): (.+?) \[(at least .+|at most .+|no bound: .+)\]$"
-        return [cls(*match) for match in re.findall(pattern, text, re.MULTILINE)]
-
-
 def percent(share: float) -> str:
     """Write a share in 0–1 as a percentage: 0.97813 → ``"97.81 %"``."""
     return f"{100 * share:.2f} %"
@@ -121,43 +96,6 @@ def mean_sd(shares: Sequence[float]) -> str:
     if len(shares) < 2:
         raise ValueError(f"shares must hold at least two values; received {len(shares)}")
     return f"{100 * np.mean(shares):.2f} ± {100 * np.std(shares, ddof=1):.2f} %"
-
-
-def expect(
-    name: str,
-    value: float,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    unless: str | None = None,
-) -> Expectation:
-    """Hold a headline figure to a bound, visibly.
-
-    Args:
-        name: What the figure is, in words.
-        value: The measured share, 0–1.
-        at_least: The lowest value that is no alarm: the mean over seeds less four standard
-            deviations, say, so that only a worse model falls below it.
-        at_most: The highest such value.
-        unless: Why the bound does not apply to this run (fewer digits, fewer epochs), or None or
-            ``""`` where it does.
-
-    Returns:
-        The figure and its bound, which print as one line.
-
-    Raises:
-        ExpectationFailed: The value misses the bound, or is not a number.
-        ValueError: Neither bound, or both, are given.
-    """
-    if (at_least is None) == (at_most is None):
-        raise ValueError("give at_least or at_most, one of the two")
-    if unless:
-        return Expectation(name, percent(value), f"no bound: {unless}")
-    bound = f"at least {percent(at_least)}" if at_most is None else f"at most {percent(at_most)}"
-    holds = value >= at_least if at_most is None else value <= at_most
-    if not holds:
-        raise ExpectationFailed(f"{name} should be {bound}; measured {percent(value)}")
-    return Expectation(name, percent(value), bound)
 
 
 def accuracy(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -257,8 +195,8 @@ def calibration(y_true: np.ndarray, probabilities: np.ndarray, *, bins: int = 15
     return Calibration(edges, mean_confidence, mean_accuracy, count)
 
 
-def negative_log_likelihood(y_true: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean −log of the probability given to the true label, in nats; the training loss."""
+def log_loss(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean −log of the probability given to the true label, in nats: the cross-entropy loss."""
     given = probabilities[np.arange(len(y_true)), y_true].astype(np.float64)
     return float(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean())
 
@@ -270,14 +208,12 @@ def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     4.2). Fit it on validation digits, never on the test set.
 
     Returns:
-        The temperature, 0.05–20, that minimises the negative log-likelihood.
+        The temperature, 0.05–20, that minimises the log-loss.
     """
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
-        lambda log_t: negative_log_likelihood(
-            y_true, apply_temperature(probabilities, float(np.exp(log_t)))
-        ),
+        lambda log_t: log_loss(y_true, apply_temperature(probabilities, float(np.exp(log_t)))),
         bounds=(np.log(0.05), np.log(20)),
         method="bounded",
     )
@@ -354,12 +290,28 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
 
 
 def _agreement(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    if np.ndim(y_true) != 1 or np.shape(y_true) != np.shape(y_pred) or len(y_true) == 0:
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    if y_true.ndim != 1 or y_true.shape != y_pred.shape or len(y_true) == 0:
         raise ValueError(
             "y_true and y_pred must be labels of the same n > 0 digits, each (n,); received "
-            f"{np.shape(y_true)} and {np.shape(y_pred)}"
+            f"{y_true.shape} and {y_pred.shape}"
         )
-    return np.asarray(y_true) == np.asarray(y_pred)
+    # The text "7" equals no number, which would pass for an accuracy of 0.
+    if _kind(y_true) != _kind(y_pred):
+        raise ValueError(
+            "y_true and y_pred must hold labels of one kind; received "
+            f"{_kind(y_true)} ({y_true[0]}, …) and {_kind(y_pred)} ({y_pred[0]}, …): convert "
+            "one, as by .astype(int)"
+        )
+    return y_true == y_pred
+
+
+def _kind(labels: np.ndarray) -> str:
+    """Say what labels are made of; numbers of every width are one kind."""
+    if labels.dtype.kind == "O":
+        labels = np.array(labels.tolist())
+    kinds = {"b": "numbers", "i": "numbers", "u": "numbers", "f": "numbers", "U": "text"}
+    return kinds.get(labels.dtype.kind, str(labels.dtype))
 
 
 def _check_classes(y_true: np.ndarray, y_pred: np.ndarray) -> None:

@@ -1,7 +1,8 @@
-"""Every architecture of the series by name, built and uncompiled; safe save and load.
+"""Every architecture of the series by name, built and uncompiled; predict, save, load safely.
 
 Each network takes raw uint8 digits (n, 28, 28) and returns softmax probabilities (n, 10). The
-division by 255 is its first layer, so nobody can forget it or do it twice.
+division by 255 is its first layer, so nobody can forget it or do it twice. All layers are Keras's
+own: a saved network opens wherever Keras does.
 """
 
 from __future__ import annotations
@@ -9,130 +10,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mnistlib._tensorflow import keras
+from mnistlib import inputs, saving
+from mnistlib._tensorflow import keras, standard_settings
+from mnistlib.augment import deslant, shift
 from mnistlib.data import CLASSES, SIDE
-from mnistlib.images import deslant, shift
 
 layers = keras.layers
 
-_FOR_XLA = ContextVar("for_xla", default=False)
 _PRECISIONS = ("float32", "mixed_bfloat16")
-
-
-@contextlib.contextmanager
-def written_for_xla() -> Iterator[None]:
-    """Within, the layers of this module take the form that XLA compiles best."""
-    token = _FOR_XLA.set(True)
-    try:
-        yield
-    finally:
-        _FOR_XLA.reset(token)
-
-
-@keras.saving.register_keras_serializable(package="mnistlib")
-class PatchConv2D(layers.Conv2D):
-    """A ``Conv2D`` without padding, for XLA computed as one matrix product over all patches.
-
-    Same weights and same result as ``keras.layers.Conv2D``. XLA compiles slices and a matrix
-    product into fast code for CPUs, which it does not do for convolutions and their gradients
-    (Chellapilla, Puri and Simard 2006, section 2.2, unfold a convolution in this way).
-    """
-
-    def convolution_op(self, inputs: keras.KerasTensor, kernel: keras.KerasTensor):
-        """Convolve inputs (n, height, width, c) with a kernel (k, k, c, filters)."""
-        ops = keras.ops
-        if self.padding != "valid" or self.dilation_rate != (1, 1) or self.groups != 1:
-            raise ValueError(
-                "PatchConv2D knows padding='valid' without dilation or groups; received "
-                f"{self.padding!r}, {self.dilation_rate}, {self.groups}"
-            )
-        if len(set(self.kernel_size)) > 1 or len(set(self.strides)) > 1:
-            raise ValueError(
-                "kernel_size and strides of PatchConv2D must be the same down and across; received "
-                f"{self.kernel_size} and {self.strides}"
-            )
-        if not _FOR_XLA.get():
-            return super().convolution_op(inputs, kernel)
-        size, step = self.kernel_size[0], self.strides[0]
-        _, height, width, channels = inputs.shape
-        if step > 1 and all(length % step == 0 for length in (size, height, width)):
-            # Fold each step × step block of pixels into the channels: fewer and larger slices.
-            inputs = ops.reshape(inputs, (-1, height // step, step, width // step, step, channels))
-            kernel = ops.reshape(
-                kernel, (size // step, step, size // step, step, channels, self.filters)
-            )
-            inputs = ops.transpose(inputs, (0, 1, 3, 2, 4, 5))
-            kernel = ops.transpose(kernel, (0, 2, 1, 3, 4, 5))
-            height, width, size = height // step, width // step, size // step
-            channels, step = channels * step * step, 1
-            inputs = ops.reshape(inputs, (-1, height, width, channels))
-        rows, columns = ((length - size) // step + 1 for length in (height, width))
-        slices = [
-            inputs[:, i : i + step * (rows - 1) + 1 : step, j : j + step * (columns - 1) + 1 : step]
-            for i, j in itertools.product(range(size), repeat=2)
-        ]
-        patches = ops.reshape(ops.concatenate(slices, axis=-1), (-1, size * size * channels))
-        products = patches @ ops.reshape(kernel, (size * size * channels, self.filters))
-        return ops.reshape(products, (-1, rows, columns, self.filters))
-
-
-@keras.saving.register_keras_serializable(package="mnistlib")
-class BlockMaxPooling2D(layers.MaxPooling2D):
-    """A ``MaxPooling2D`` of blocks side by side, for XLA computed as a maximum over two axes.
-
-    Same result as ``keras.layers.MaxPooling2D`` with its own defaults, in a form whose gradient XLA
-    compiles into fast code for CPUs.
-    """
-
-    def call(self, inputs: keras.KerasTensor):
-        """Keep the largest value of each block of (n, height, width, c)."""
-        (down, across), ops = self.pool_size, keras.ops
-        if self.strides != self.pool_size or self.padding != "valid":
-            raise ValueError(
-                "BlockMaxPooling2D knows padding='valid' and strides equal to the pool; received "
-                f"{self.padding!r} and {self.strides}"
-            )
-        if not _FOR_XLA.get():
-            return super().call(inputs)
-        _, height, width, channels = inputs.shape
-        rows, columns = height // down, width // across
-        blocks = ops.reshape(
-            inputs[:, : rows * down, : columns * across],
-            (-1, rows, down, columns, across, channels),
-        )
-        return ops.max(blocks, axis=(2, 4))
-
-
-@keras.saving.register_keras_serializable(package="mnistlib")
-class HashDropout(layers.Dropout):
-    """A ``Dropout`` whose masks, for XLA, are hashed from a seed and each value's number.
-
-    XLA writes Keras's random numbers into every loop that uses them and computes them there anew,
-    which costs more than the layers around. A hash of two multiplications (Wellons 2018, "Hash
-    function prospector") is cheap enough for that, and random enough for masks.
-    """
-
-    def call(self, inputs: keras.KerasTensor, training: bool = False):
-        """Zero a share ``rate`` of the values in training; the others grow by 1 / (1 − rate)."""
-        if not training or self.rate == 0 or not _FOR_XLA.get():
-            return super().call(inputs, training=training)
-        ops = keras.ops
-        seed, step = ops.unstack(ops.cast(self.seed_generator.next(), "uint32"), 2)
-        asked = self.noise_shape or (None,) * len(inputs.shape)
-        shape = [given or size for given, size in zip(asked, inputs.shape, strict=True)]
-        numbers = ops.cast(ops.reshape(ops.arange(math.prod(shape)), shape), "uint32")
-        bits = _hash(numbers + _hash(seed + _hash(step)))
-        kept = ops.cast(bits >= ops.cast(int(self.rate * 2**32), "uint32"), inputs.dtype)
-        return inputs * (kept / (1 - self.rate))
 
 
 def build(name: str, *, seed: int = 0, precision: str | None = None) -> keras.Model:
@@ -142,7 +34,8 @@ def build(name: str, *, seed: int = 0, precision: str | None = None) -> keras.Mo
         name: One of ``NAMES``.
         seed: Fixes the initial weights and the dropout masks; no global seed is touched.
         precision: Keras's policy for the layers, ``"float32"`` or ``"mixed_bfloat16"``. None: as
-            ``choose_precision`` decides.
+            ``choose_precision`` decides. Settings of Keras (``keras.json``, a global policy) do not
+            change what is built.
 
     Returns:
         A model whose ``name`` is ``name``: uint8 (n, 28, 28) in, float32 (n, 10) out.
@@ -152,33 +45,20 @@ def build(name: str, *, seed: int = 0, precision: str | None = None) -> keras.Mo
     """
     if name not in _BUILDERS:
         raise ValueError(f"name must be one of {', '.join(NAMES)}; received {name!r}")
-    if precision not in (None, *_PRECISIONS):
-        raise ValueError(
-            f"precision must be one of {', '.join(_PRECISIONS)}, or None; received {precision!r}"
-        )
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision or choose_precision(name))
-    try:
-        return _BUILDERS[name](name=name, seed=seed)
-    finally:
-        keras.config.set_dtype_policy(before)
+    return _BUILDERS[name](name=name, seed=seed, precision=precision or choose_precision(name))
 
 
 def choose_precision(name: str) -> str:
     """Decide in which precision a network of ``NAMES`` computes on this machine.
 
-    A policy set with ``keras.config.set_dtype_policy`` is kept. Otherwise the widest convolutional
-    network takes bfloat16 where the processor multiplies matrices of it in hardware (AMX); this
-    has not been timed there. With AVX512-BF16 alone, convolutions were slower than in float32. The
-    other networks stay in float32.
+    The widest convolutional network takes bfloat16 where the processor multiplies matrices of it in
+    hardware (AMX), which took a third off its training. With AVX512-BF16 alone, convolutions were
+    slower than in float32. The other networks stay in float32.
 
     Returns:
         The name of a Keras policy, such as ``"float32"``.
     """
-    policy = keras.config.dtype_policy().name
-    if policy == "float32" and name == "cnn_best" and "amx_bf16" in cpu_flags():
-        return "mixed_bfloat16"
-    return policy
+    return "mixed_bfloat16" if name == "cnn_best" and "amx_bf16" in cpu_flags() else "float32"
 
 
 @functools.cache
@@ -200,6 +80,7 @@ def dense(
     batch_normalization: bool = False,
     name: str = "dense",
     seed: int = 0,
+    precision: str = "float32",
 ) -> keras.Model:
     """Build a network of dense layers, uncompiled.
 
@@ -211,9 +92,14 @@ def dense(
         batch_normalization: Normalise each hidden layer between its weights and its activation.
         name: The model's name.
         seed: Fixes the initial weights and the dropout masks.
+        precision: As for ``build``.
 
     Returns:
         A model with hidden layers named ``hidden_1``, ``hidden_2``, … and an output ``digit``.
+
+    Raises:
+        ValueError: The activations are not as many as the hidden layers, or the precision is not
+            known.
     """
     activations = [activation] * len(units) if isinstance(activation, str) else list(activation)
     if len(activations) != len(units):
@@ -222,23 +108,23 @@ def dense(
             f"received {activation!r}"
         )
     seeds = _seeds(seed)
-    x = inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="pixels")
-    x = layers.Rescaling(1 / 255, name="rescale")(x)
-    x = layers.Flatten(name="flatten")(x)
-    for number, (width, function) in enumerate(zip(units, activations, strict=True), start=1):
-        x = layers.Dense(
-            width,
-            activation=None if batch_normalization else function,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
-            name=f"hidden_{number}",
-        )(x)
-        if batch_normalization:
-            x = layers.BatchNormalization(name=f"normalize_{number}")(x)
-            x = layers.Activation(function, name=f"activation_{number}")(x)
-        if dropout:
-            x = HashDropout(dropout, seed=next(seeds), name=f"dropout_{number}")(x)
-    return keras.Model(inputs, _digit(x, seeds), name=name)
+    with _settings(precision):
+        x = pixels = _pixels()
+        x = layers.Flatten(name="flatten")(layers.Rescaling(1 / 255, name="rescale")(x))
+        for number, (width, function) in enumerate(zip(units, activations, strict=True), start=1):
+            x = layers.Dense(
+                width,
+                activation=None if batch_normalization else function,
+                kernel_initializer=_glorot(seeds),
+                kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+                name=f"hidden_{number}",
+            )(x)
+            if batch_normalization:
+                x = layers.BatchNormalization(name=f"normalize_{number}")(x)
+                x = layers.Activation(function, name=f"activation_{number}")(x)
+            if dropout:
+                x = layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{number}")(x)
+        return keras.Model(pixels, _digit(x, seeds), name=name)
 
 
 def convolutional(
@@ -249,6 +135,7 @@ def convolutional(
     crop: int = 0,
     name: str = "convolutional",
     seed: int = 0,
+    precision: str = "float32",
 ) -> keras.Model:
     """Build a plain network of two convolutions or more, uncompiled.
 
@@ -264,6 +151,7 @@ def convolutional(
             box, and a convolution spends as much arithmetic on paper as on ink.
         name: The model's name.
         seed: Fixes the initial weights and the dropout masks.
+        precision: As for ``build``.
 
     Returns:
         A model with layers ``convolution_1`` (12×12 maps), ``convolution_2`` (10×10 maps) and
@@ -271,92 +159,128 @@ def convolutional(
         the maps are 10×10, 8×8, 4×4 and 2×2.
 
     Raises:
-        ValueError: There are not two or three convolutions.
+        ValueError: There are not two or three convolutions, or the precision is not known.
     """
     if len(filters) not in (2, 3):
         raise ValueError(f"filters must hold two or three numbers; received {filters!r}")
     seeds = _seeds(seed)
-    x = inputs = keras.Input((SIDE, SIDE), dtype="uint8", name="pixels")
-    x = layers.Rescaling(1 / 255, name="rescale")(x)
-    x = layers.Reshape((SIDE, SIDE, 1), name="add_channel")(x)
-    if crop:
-        x = layers.Cropping2D(crop, name="crop")(x)
-    for number, count in enumerate(filters, 1):
-        x = PatchConv2D(
-            count,
-            6 if number == 1 else 3,
-            strides=2 if number == 1 else 1,
-            activation="relu",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-            name=f"convolution_{number}",
-        )(x)
-        if number == 2:
-            x = BlockMaxPooling2D(name="pool")(x)
-    if dropout and not hidden:
-        whole_maps = (None, 1, 1, None)
-        x = HashDropout(dropout, noise_shape=whole_maps, seed=next(seeds), name="dropout")(x)
-    x = layers.Flatten(name="flatten")(x)
-    if hidden:
-        if dropout:
-            x = HashDropout(dropout, seed=next(seeds), name="dropout_maps")(x)
-        x = layers.Dense(
-            hidden,
-            activation="relu",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-            name="hidden",
-        )(x)
-        if dropout:
-            x = HashDropout(dropout, seed=next(seeds), name="dropout_hidden")(x)
-    return keras.Model(inputs, _digit(x, seeds), name=name)
+    with _settings(precision):
+        x = pixels = _pixels()
+        x = layers.Rescaling(1 / 255, name="rescale")(x)
+        x = layers.Reshape((SIDE, SIDE, 1), name="add_channel")(x)
+        if crop:
+            x = layers.Cropping2D(crop, name="crop")(x)
+        for number, count in enumerate(filters, 1):
+            x = layers.Conv2D(
+                count,
+                6 if number == 1 else 3,
+                strides=2 if number == 1 else 1,
+                activation="relu",
+                kernel_initializer=_glorot(seeds),
+                name=f"convolution_{number}",
+            )(x)
+            if number == 2:
+                x = layers.MaxPooling2D(name="pool")(x)
+        if dropout and not hidden:
+            x = layers.SpatialDropout2D(dropout, seed=next(seeds), name="dropout")(x)
+        x = layers.Flatten(name="flatten")(x)
+        if hidden:
+            if dropout:
+                x = layers.Dropout(dropout, seed=next(seeds), name="dropout_maps")(x)
+            x = layers.Dense(
+                hidden, activation="relu", kernel_initializer=_glorot(seeds), name="hidden"
+            )(x)
+            if dropout:
+                x = layers.Dropout(dropout, seed=next(seeds), name="dropout_hidden")(x)
+        return keras.Model(pixels, _digit(x, seeds), name=name)
 
 
-def predict_proba(
-    model: keras.Model,
-    images: np.ndarray,
-    *,
-    batch_size: int = 2_000,
-    shifts: int = 0,
-    deslanted: bool = False,
-) -> np.ndarray:
+def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2_000) -> np.ndarray:
     """Predict class probabilities.
 
     Batches go through ``predict_on_batch``, which spares a single digit the data pipeline that
     ``model.predict`` sets up on every call.
 
     Args:
-        model: A network of this module, or any model with the same input and output.
-        images: uint8 (n, 28, 28); one digit (28, 28) is taken as n = 1.
+        model: A network of this module, or any classifier of ten classes that takes digits as
+            (28, 28), (28, 28, 1) or (784,). One that ends in logits gets a softmax.
+        images: Digits (n, 28, 28), (n, 28, 28, 1) or (n, 784), or one of them (28, 28) or (784,),
+            0 = paper and 255 = ink: uint8, other whole numbers, or floats that are whole numbers.
         batch_size: Digits computed at a time; bounds memory, does not change the result.
-        shifts: Average the probabilities over the image moved by up to so many pixels in each
-            direction: 1 means nine predictions for each digit.
-        deslanted: Average also over the image stood upright (``images.deslant``), for a network
-            that has learned from both: twice as many predictions.
 
     Returns:
         float32 (n, 10), rows summing to one.
 
     Raises:
-        ValueError: The images have another shape or are not uint8, or ``batch_size`` is below 1.
+        ValueError: The images are not digits in 0–255, the model does not take them or does not
+            give ten probabilities or logits, or ``batch_size`` is below 1.
     """
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim not in (2, 3) or images.shape[-2:] != (SIDE, SIDE):
-        raise ValueError(
-            f"images must be uint8 (n, {SIDE}, {SIDE}), 0 = paper and 255 = ink; received "
-            f"{images.dtype} {images.shape}"
-        )
-    for name, value, least in (("batch_size", batch_size, 1), ("shifts", shifts, 0)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}; received {value}")
-    images = images.reshape(-1, SIDE, SIDE)
-    probabilities = np.zeros((len(images), CLASSES), np.float32)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; received {batch_size}")
+    images = inputs.as_digits(images)
+    shape = _input_shape(model)
+    parts = [
+        np.asarray(model.predict_on_batch(images[start : start + batch_size].reshape(shape)))
+        for start in range(0, len(images), batch_size)
+    ]
+    if not parts:
+        return np.zeros((0, CLASSES), np.float32)
+    return _probabilities(model, np.concatenate(parts).astype(np.float32))
+
+
+def predict_tta(
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    shifts: int = 1,
+    deslanted: bool = False,
+    batch_size: int = 2_000,
+) -> np.ndarray:
+    """Predict with test-time augmentation: average the probabilities over changed copies.
+
+    Args:
+        model: As for ``predict_proba``.
+        images: As for ``predict_proba``.
+        shifts: Average over the image moved by up to so many pixels in each direction: 1 means
+            nine predictions for each digit, 0 the image where it is.
+        deslanted: Average also over the deslanted image (``augment.deslant``), for a network that
+            has learned from both: twice as many predictions.
+        batch_size: As for ``predict_proba``.
+
+    Returns:
+        float32 (n, 10), rows summing to one.
+
+    Raises:
+        ValueError: As ``predict_proba``, or ``shifts`` is below 0.
+    """
+    if shifts < 0:
+        raise ValueError(f"shifts must be at least 0; received {shifts}")
+    images = inputs.as_digits(images)
     moves = list(itertools.product(range(-shifts, shifts + 1), repeat=2))
     views = [images, deslant(images)] if deslanted else [images]
-    for start in range(0, len(images), batch_size):
-        chunk = slice(start, start + batch_size)
-        for view, (rows, columns) in itertools.product(views, moves):
-            moved = shift(view[chunk], rows=rows, columns=columns)
-            probabilities[chunk] += model.predict_on_batch(moved)
-    return probabilities / (len(views) * len(moves))
+    total = np.zeros((len(images), CLASSES), np.float32)
+    for view, (rows, columns) in itertools.product(views, moves):
+        moved = shift(view, rows=rows, columns=columns)
+        total += predict_proba(model, moved, batch_size=batch_size)
+    return total / (len(views) * len(moves))
+
+
+def ends_in(model: keras.Model) -> str | None:
+    """Tell from its last layer what a model gives.
+
+    Returns:
+        ``"probabilities"`` where it is a softmax; ``"logits"`` where it is linear; the activation's
+        name, such as ``"sigmoid"``, where it has another; None where the last layer does not tell,
+        as of a subclassed model.
+    """
+    last = _last_layer(model)
+    if isinstance(last, layers.Softmax):
+        return "probabilities"
+    activation = getattr(last, "activation", None)
+    if activation is None:
+        return None
+    name = getattr(activation, "__name__", str(activation))
+    return {"softmax": "probabilities", "linear": "logits"}.get(name, name)
 
 
 def features(model: keras.Model, images: np.ndarray, layer: str) -> np.ndarray:
@@ -381,22 +305,24 @@ def save(model: keras.Model, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> keras.Model:
-    """Read a model from a ``.keras`` file without running code that the file may carry.
+    """Read a model from a ``.keras`` file; only what ``saving.check`` knows is ever built.
 
-    Keras's safe mode refuses Lambda layers and foreign classes. HDF5 files (``.h5``) are refused
-    because Keras does not apply the safe mode to them.
+    HDF5 files (``.h5``) are refused because Keras does not apply its safe mode to them.
 
     Raises:
-        ValueError: The path does not end in ``.keras``, or the file holds unsafe parts.
+        ValueError: The path does not end in ``.keras``, or the file is no model of a known kind:
+            says which part of it is refused.
         FileNotFoundError: There is no such file.
     """
     path = _keras_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must name a saved model; there is no file {str(path)!r}")
-    try:
-        return keras.saving.load_model(path, safe_mode=True)
-    except KeyError as error:
-        raise ValueError(f"{path} is no model that Keras saved: {error}") from error
+    saving.check(path)
+    with standard_settings():
+        try:
+            return keras.saving.load_model(path, safe_mode=True)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no model that Keras saved: {error}") from error
 
 
 def _keras_path(path: str | Path) -> Path:
@@ -406,24 +332,77 @@ def _keras_path(path: str | Path) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def _settings(precision: str) -> Iterator[None]:
+    if precision not in _PRECISIONS:
+        raise ValueError(
+            f"precision must be one of {', '.join(_PRECISIONS)}; received {precision!r}"
+        )
+    with standard_settings(precision):
+        yield
+
+
+def _pixels() -> keras.KerasTensor:
+    return keras.Input((SIDE, SIDE), dtype="uint8", name="pixels")
+
+
+def _glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
+    return keras.initializers.GlorotUniform(seed=next(seeds))
+
+
 def _digit(x: keras.KerasTensor, seeds: Iterator[int]) -> keras.KerasTensor:
     return layers.Dense(
         CLASSES,
         activation="softmax",
-        kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+        kernel_initializer=_glorot(seeds),
         # Whatever the precision of the other layers: eight bits are too few for probabilities.
         dtype="float32",
         name="digit",
     )(x)
 
 
-def _hash(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Scatter 32-bit numbers: the function "lowbias32" of Wellons 2018."""
-    ops = keras.ops
-    for places, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
-        x = ops.bitwise_xor(x, ops.right_shift(x, ops.cast(places, "uint32")))
-        x = x * ops.cast(factor, "uint32")
-    return x
+def _last_layer(model: keras.Model) -> keras.Layer | None:
+    """Find the layer that makes the output; of nested models, the innermost."""
+    last = None
+    if isinstance(model, keras.Sequential):
+        last = model.layers[-1] if model.layers else None
+    elif getattr(model, "outputs", None):
+        last = model.outputs[0]._keras_history.operation
+    return _last_layer(last) if isinstance(last, keras.Model) else last
+
+
+def _input_shape(model: keras.Model) -> tuple[int, ...]:
+    """Shape a batch of digits for this model: (−1, 28, 28), (−1, 28, 28, 1) or (−1, 784)."""
+    shape = getattr(model, "input_shape", None)
+    if shape is None:  # a subclassed model does not tell
+        return (-1, SIDE, SIDE)
+    for known in ((SIDE, SIDE), (SIDE, SIDE, 1), (SIDE * SIDE,)):
+        sizes = list(zip(shape[1:], known, strict=False))
+        if len(shape) == 1 + len(known) and all(size in (None, own) for size, own in sizes):
+            return (-1, *known)
+    raise ValueError(
+        f"model must take digits as (n, {SIDE}, {SIDE}), (n, {SIDE}, {SIDE}, 1) or "
+        f"(n, {SIDE * SIDE}); received one that takes {shape}"
+    )
+
+
+def _probabilities(model: keras.Model, given: np.ndarray) -> np.ndarray:
+    """Check what a model gave, float32 (n, 10), and make probabilities of logits."""
+    if given.ndim != 2 or given.shape[1] != CLASSES:
+        raise ValueError(f"model must give (n, {CLASSES}); received one that gives {given.shape}")
+    kind = ends_in(model)
+    if kind == "logits":
+        from scipy.special import softmax
+
+        return softmax(given, axis=1)
+    sums = given.sum(axis=1, keepdims=True)
+    # Half precision keeps eight bits: a sum may be off by some hundredths.
+    if not (np.all(given >= 0) and np.allclose(sums, 1, atol=0.05)):
+        raise ValueError(
+            f"model must end in softmax, or in a linear layer (logits); received one that ends in "
+            f"{kind or 'a layer that does not tell'} and whose first row sums to {sums[0, 0]:.3g}"
+        )
+    return given if np.allclose(sums, 1, atol=1e-5) else given / sums
 
 
 def _seeds(seed: int) -> Iterator[int]:

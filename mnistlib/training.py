@@ -1,38 +1,28 @@
-"""Compile and fit, fast; repeat over seeds.
+"""Recipes; compile and fit, fast; repeat over seeds.
 
 ``fit`` gives Keras's own loop (callbacks, ``History``, validation, interruption) one compiled
-function that runs many training steps over digits already in memory. Keras's usual loop prepares,
-hands over and waits for every batch, and on small networks that costs more than the arithmetic.
+function that runs many training steps over digits already in memory; see ``loop``.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
 
 import numpy as np
-from scipy.special import rel_entr
 
-from mnistlib import images, metrics, models
-from mnistlib._tensorflow import keras, tf
-
-# Digits handed to the compiled function at a time. One epoch of MNIST where XLA compiles for this
-# very shape; less without XLA, where the loop is slower and may be interrupted between the parts.
-_DIGITS_PER_CALL = {True: 65_536, False: 8_192}
-_PREDICTED_AT_ONCE = 2_000
-# With ``focus``: how often an epoch shows each of the hardest digits, and after how many epochs the
-# network is asked anew which they are.
-_SHOWN = 5
-_EPOCHS_PER_RANKING = 2
+from mnistlib import compiling, inputs, loop, metrics, models
+from mnistlib._tensorflow import keras, standard_settings, tf
+from mnistlib.augment import distort
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained when the caller does not say otherwise.
+    """How a network is trained. The defaults are those of Keras.
 
     Attributes:
         epochs: Passes over the training digits.
@@ -42,65 +32,74 @@ class Recipe:
             zero along a cosine (Smith 2018, arXiv:1803.09820), instead of keeping it constant.
         label_smoothing: Share of each label spread evenly over all classes, 0–1 (Szegedy et al.
             2016, arXiv:1512.00567, section 7).
-        augment: A function of a batch of images and a seed that returns changed images, or None.
-        focus: From the second epoch on, share of the steps spent on the hardest digits, 0–1; see
-            ``fit``.
+        augment: Data augmentation: a function of a batch of images and a seed that returns changed
+            images, anew for every epoch; or None.
+        hard_example_mining: Share of the steps, 0–1, that go to the hardest digits: from the second
+            epoch on, every epoch shows each of them five times, and fills the rest with a draw from
+            the others, so that an epoch is no longer than without. The hardest are those with the
+            largest loss, asked again after every second epoch, a forward pass over all digits
+            (online hard example mining: Shrivastava et al. 2016, arXiv:1604.03540; with a ranking
+            kept for some time: Loshchilov and Hutter 2016, arXiv:1511.06343). Loss and accuracy in
+            training are then those of a harder selection.
     """
 
-    epochs: int = 10
-    batch_size: int = 128
+    epochs: int = 1
+    batch_size: int = 32
     learning_rate: float = 1e-3
     one_cycle: bool = False
     label_smoothing: float = 0.0
     augment: Callable[[tf.Tensor, int], tf.Tensor] | None = None
-    focus: float = 0.0
+    hard_example_mining: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            number = getattr(self, name)
+            if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
+                raise ValueError(f"{name} must be a whole number from 1; received {number!r}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive; received {self.learning_rate}")
+        if not 0 <= self.hard_example_mining <= 1:
+            raise ValueError(
+                f"hard_example_mining must be from 0 to 1; received {self.hard_example_mining}"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing must be from 0 to below 1; received {self.label_smoothing}"
+            )
+        if not (self.augment is None or callable(self.augment)):
+            raise ValueError(
+                f"augment must be a function of a batch of images and a seed; received "
+                f"{self.augment!r}"
+            )
+
+
+_REFERENCE = Recipe(epochs=10, batch_size=128)
 
 RECIPES: dict[str, Recipe] = {
+    **dict.fromkeys(
+        ("dense_128", "dense_128_64_32_sigmoid", "dense_32_16", "dense_128_64"), _REFERENCE
+    ),
     "dense_best": Recipe(
         epochs=15,
+        batch_size=128,
         learning_rate=2e-3,
         one_cycle=True,
-        augment=partial(images.vary, elastic=1.0),
-        focus=0.6,
+        augment=partial(distort, elastic=1.0),
+        hard_example_mining=0.6,
     ),
-    "cnn": Recipe(epochs=4, learning_rate=1.5e-2, one_cycle=True),
-    "cnn_fast": Recipe(epochs=2, learning_rate=1e-2, one_cycle=True),
+    "cnn": Recipe(epochs=4, batch_size=128, learning_rate=1.5e-2, one_cycle=True),
+    "cnn_fast": Recipe(epochs=2, batch_size=128, learning_rate=1e-2, one_cycle=True),
     "cnn_best": Recipe(
         epochs=14,
+        batch_size=128,
         learning_rate=5e-3,
         one_cycle=True,
         label_smoothing=0.1,
-        augment=partial(images.vary, elastic=0.5, deslanted=0.5),
-        focus=0.7,
+        augment=partial(distort, elastic=0.5, deslanted=0.5),
+        hard_example_mining=0.7,
     ),
 }
-"""Recipes by model name; ``find_recipe`` knows the others."""
-
-
-def find_recipe(name: str) -> Recipe:
-    """Find the recipe of a model's name in ``RECIPES``; ``Recipe()`` where it has none."""
-    return RECIPES.get(name, Recipe())
-
-
-@keras.saving.register_keras_serializable(package="mnistlib")
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Keras's ``CategoricalCrossentropy`` with label smoothing, for integer labels."""
-
-    def __init__(self, label_smoothing: float, **options):
-        super().__init__(**options)
-        self.label_smoothing = label_smoothing
-
-    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """Compute the loss of each of n digits from labels (n,) and probabilities (n, classes)."""
-        one_hot = keras.ops.one_hot(y_true, y_pred.shape[-1])
-        return keras.losses.categorical_crossentropy(
-            one_hot, y_pred, label_smoothing=self.label_smoothing
-        )
-
-    def get_config(self) -> dict:
-        """Return what a saved model needs to build this loss again."""
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+"""How each network of ``models.NAMES`` is trained in this series, by its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,128 +126,85 @@ class Run:
 def fit(
     model: keras.Model,
     x: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None = None,
     *,
+    recipe: Recipe | str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     label_smoothing: float | None = None,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
-    seed: int = 0,
-    augment: Callable[[tf.Tensor, int], tf.Tensor] | bool = True,
-    focus: float | None = None,
+    augment: Callable[[tf.Tensor, int], tf.Tensor] | bool | None = None,
+    hard_example_mining: float | None = None,
+    validation: tuple[np.ndarray, ...] | None = None,
+    validation_split: float = 0.0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: np.ndarray | None = None,
+    initial_epoch: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    seed: int = 0,
     jit_compile: bool | None = None,
     verbose: int = 0,
 ) -> keras.callbacks.History:
     """Train a model; the same losses as ``model.fit`` on the same batches, sooner.
 
-    An uncompiled model is compiled with Adam, cross-entropy (sparse for integer labels, categorical
-    for one-hot ones) and accuracy. A model that is compiled keeps its loss, metrics and optimizer.
-
-    Callbacks for batches are called once for each compiled stretch of batches, not for each batch.
+    A model that is not compiled is compiled with Adam, cross-entropy (sparse for integer labels,
+    categorical for one-hot or smoothed ones; from logits where the model ends in a linear layer)
+    and accuracy. A model that is compiled keeps its loss, metrics and optimizer. What ``fit``
+    compiled once, it compiles anew where another training asks for something else, such as a fresh
+    one-cycle schedule; the weights go on from where they are.
 
     Args:
         model: Any Keras model.
         x: Inputs (n, …), as the model takes them; digits stay uint8.
-        y: Labels (n,) integer, or one-hot (n, 10).
-        epochs: Passes over the data. None: as ``RECIPES`` has it for ``model.name``.
-        batch_size: Digits per step; the last batch of an epoch may be smaller. None: likewise.
-        learning_rate: Adam's step size (the peak of a one-cycle schedule). None: likewise. Only
-            for a model that is not compiled yet.
-        label_smoothing: Share of each label spread evenly over all classes, 0–1. None: likewise,
-            and only for a model that is not compiled yet.
-        validation: ``(x, y)`` measured after every epoch; never trained on.
+        y: Labels (n,) or (n, 1), whole numbers; or (n, 10), one-hot or soft.
+        recipe: A ``Recipe``, or the name of one in ``RECIPES``. None: Keras's own defaults, one
+            epoch in batches of 32 with Adam at 0.001. Only for a model that is not compiled yet.
+        epochs: Goes before the recipe's, as do the next five.
+        batch_size: Digits per step; the last batch of an epoch may be smaller.
+        learning_rate: Adam's step size (the peak of a one-cycle schedule). Only for a model that is
+            not compiled yet.
+        label_smoothing: As for ``Recipe``. Only for a model that is not compiled yet.
+        augment: As for ``Recipe``. False: none, whatever the recipe has.
+        hard_example_mining: As for ``Recipe``. The model must be a classifier.
+        validation: ``(x, y)`` or ``(x, y, weights)`` measured after every epoch; never trained on.
+        validation_split: Share of the digits, 0–1, taken from the end for validation, where
+            ``validation`` is not given.
+        class_weight: Class → how much its digits count in the loss.
+        sample_weight: How much each digit counts in the loss (n,).
+        initial_epoch: Number of the first epoch, counted from 0; ``epochs`` is that of the last.
+        callbacks: Keras callbacks. One that acts on single batches is called after each, at the
+            price of speed; else many batches run between two calls.
         seed: Fixes the order of the digits and their augmentation. The initial weights are fixed
             by the seed of ``models.build``.
-        augment: A function of a batch of images and a seed that returns changed images, anew for
-            every epoch. True: as ``RECIPES`` has it. False: none.
-        focus: Share of the steps, 0–1, that go to the hardest digits: from the second epoch on,
-            every epoch shows each of them five times, and fills the rest with a draw from the
-            others, so that an epoch is no longer than without. The hardest are those whose labels
-            the network finds least likely, asked again after every second epoch, a forward pass
-            over all digits (online hard example mining: Shrivastava et al. 2016, arXiv:1604.03540;
-            with a ranking kept for some time: Loshchilov and Hutter 2016, arXiv:1511.06343). Loss
-            and accuracy in training are then those of a harder selection. The model must give
-            probabilities, not log-odds. None: as ``RECIPES`` has it.
-        callbacks: Keras callbacks.
-        jit_compile: Compile with XLA or not. None: as ``choose_jit`` decides.
+        jit_compile: Compile with XLA or not. None: as ``compiling.choose_jit`` decides.
         verbose: As in Keras: 0 silent, 1 a bar, 2 one line an epoch.
 
     Returns:
         Keras's ``History``.
 
     Raises:
-        ValueError: The lengths of ``x`` and ``y`` differ, there is nothing to train on, a label is
-            no class of the model, or a number is not positive.
+        ValueError: An argument cannot be used as it is: names it, what was received, and what to
+            do.
     """
     trainer = _Trainer(
         model,
         x,
         y,
+        recipe=recipe,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         label_smoothing=label_smoothing,
-        jit_compile=jit_compile,
         augment=augment,
-        focus=focus,
+        hard_example_mining=hard_example_mining,
+        validation=validation,
+        validation_split=validation_split,
+        class_weight=class_weight,
+        sample_weight=sample_weight,
+        initial_epoch=initial_epoch,
+        jit_compile=jit_compile,
     )
-    return trainer.fit(seed=seed, validation=validation, callbacks=callbacks, verbose=verbose)
-
-
-def compile_model(
-    model: keras.Model,
-    *,
-    one_hot: bool = False,
-    learning_rate: float = 1e-3,
-    one_cycle_steps: int | None = None,
-    label_smoothing: float = 0.0,
-) -> None:
-    """Compile a classifier with Adam, cross-entropy and accuracy.
-
-    Args:
-        model: A model that ends in softmax.
-        one_hot: Labels are rows (n, 10) with a single 1, not integers.
-        learning_rate: Adam's step size; the peak where ``one_cycle_steps`` is given.
-        one_cycle_steps: Length of a one-cycle schedule in steps. None: a constant rate.
-        label_smoothing: Share of each label spread evenly over all classes, 0–1.
-    """
-    if one_cycle_steps:
-        rise = max(1, one_cycle_steps // 4)
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            learning_rate / 20,
-            max(1, one_cycle_steps - rise),
-            warmup_target=learning_rate,
-            warmup_steps=rise,
-        )
-    if label_smoothing:
-        kind = keras.losses.CategoricalCrossentropy if one_hot else SmoothedCrossentropy
-        loss = kind(label_smoothing=label_smoothing)
-    else:
-        loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
-    model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, metrics=["accuracy"])
-
-
-def choose_jit(model: keras.Model) -> bool:
-    """Decide whether XLA makes this model faster on a CPU.
-
-    It does for dense layers, and for the layers of ``models`` where a training is long enough to
-    earn back the seconds of compiling. Its own convolutions and pooling gradients are several times
-    slower than TensorFlow's, and so are the random numbers of dropout.
-    In bfloat16 TensorFlow's own products use a processor's units for it; whether XLA's do is not
-    known.
-    """
-    if any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers()):
-        return False
-    kinds = keras.layers
-    spared = (models.PatchConv2D, models.BlockMaxPooling2D, models.HashDropout)
-    slow = (kinds.Conv1D, kinds.Conv2D, kinds.Conv3D, kinds.Conv2DTranspose, kinds.DepthwiseConv2D,
-            kinds.SeparableConv2D, kinds.MaxPooling2D, kinds.Dropout)  # fmt: skip
-    return not any(
-        isinstance(layer, slow) and not isinstance(layer, spared)
-        for layer in model._flatten_layers()
-    )
+    return trainer.fit(seed=seed, callbacks=callbacks, verbose=verbose)
 
 
 def repeat(
@@ -258,9 +214,9 @@ def repeat(
     *,
     test: tuple[np.ndarray, np.ndarray],
     seeds: int = 5,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    recipe: Recipe | str | None = None,
     verbose: int = 0,
-    **preparation,
+    **options,
 ) -> Iterator[Run]:
     """Train the same recipe with seeds 0, 1, 2, …; yields each run as it ends.
 
@@ -273,10 +229,9 @@ def repeat(
         y: Training labels.
         test: ``(images, labels)``, looked at once, after each training.
         seeds: How many seeds; a claim needs at least five.
-        validation: ``(x, y)`` measured after every epoch; never trained on.
+        recipe: As for ``fit``: the name of the network alone does not choose one.
         verbose: As for ``fit``.
-        **preparation: ``epochs``, ``batch_size``, ``learning_rate``, ``label_smoothing``,
-            ``augment``, ``focus`` and ``jit_compile``, as for ``fit``.
+        **options: What else ``fit`` takes, but for ``seed`` and ``callbacks``.
 
     Yields:
         One ``Run`` a seed.
@@ -287,12 +242,12 @@ def repeat(
         start = time.perf_counter()
         network = build(seed=seed)
         if trainer is None:
-            trainer = _Trainer(build(seed=seed), x, y, **preparation)
+            trainer = _Trainer(build(seed=seed), x, y, recipe=recipe, **options)
             fresh = _values(trainer.model.optimizer)
         # One compiled network is trained again and again, each time from this seed's start.
         _assign(trainer.model, _values(network))
         _assign(trainer.model.optimizer, fresh)
-        history = trainer.fit(seed=seed, validation=validation, verbose=verbose)
+        history = trainer.fit(seed=seed, verbose=verbose)
         _assign(network, _values(trainer.model))
         seconds = time.perf_counter() - start
         probabilities = models.predict_proba(network, test[0])
@@ -320,183 +275,191 @@ def gradient_norms(model: keras.Model, x: np.ndarray, y: np.ndarray) -> dict[str
 class _Trainer:
     """A model made ready to be trained, once or several times, by one compiled function."""
 
-    def __init__(self, model, x, y, *, augment=True, jit_compile=None, **given):
-        if len(x) != len(y) or len(x) == 0:
-            raise ValueError(
-                f"x and y must be equally long and not empty; received {len(x)} and {len(y)}"
-            )
+    def __init__(
+        self,
+        model,
+        x,
+        y,
+        *,
+        recipe=None,
+        augment=None,
+        validation=None,
+        validation_split=0.0,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        jit_compile=None,
+        **given,
+    ):
         given = {name: value for name, value in given.items() if value is not None}
-        recipe = replace(find_recipe(model.name), **given)
-        _check_numbers(recipe)
-        self.epochs, self.batch_size = recipe.epochs, recipe.batch_size
-        if model.compiled:
-            for name in ("learning_rate", "label_smoothing"):
-                if name in given:
-                    raise ValueError(
-                        f"{name} cannot be given for a compiled model, which has its own; "
-                        f"received {given[name]}"
-                    )
-        else:
-            _check_labels(y, classes=model.output_shape[-1])
-            steps = self.epochs * -(-len(x) // self.batch_size)
-            compile_model(
-                model,
-                one_hot=np.ndim(y) == 2,
-                learning_rate=recipe.learning_rate,
-                one_cycle_steps=steps if recipe.one_cycle else None,
-                label_smoothing=recipe.label_smoothing,
+        if augment is not None and augment is not True:
+            given["augment"] = augment or None
+        chosen = replace(_find(recipe), **given)
+        if not isinstance(initial_epoch, Integral) or not 0 <= initial_epoch < chosen.epochs:
+            raise ValueError(
+                f"initial_epoch must be from 0 to below epochs, {chosen.epochs}; received "
+                f"{initial_epoch!r}"
             )
-        if isinstance(augment, bool):
-            augment = recipe.augment if augment else None
-        self.model, self.x, self.y = model, x, y
-        with model.distribute_strategy.scope():
+        self.model, self.epochs, self.initial_epoch = model, chosen.epochs, initial_epoch
+        self.batch_size = chosen.batch_size
+        x, y, sample_weight, validation = _split(
+            x, y, sample_weight, validation, validation_split, model
+        )
+        self.kind, classes = compiling.outcome(model, x)
+        own = model.compiled and model.optimizer.name != compiling.OPTIMIZER
+        if own:
+            compiling.check_compiled(model, recipe, given, self.kind)
+            form = compiling.form_of_labels(model.loss)
+        else:
+            compiling.check_ending(self.kind)
+            form = "rows" if chosen.label_smoothing else "any"
+        y = compiling.labels_for("y", y, form=form, classes=classes)
+        weights = inputs.as_weights(y, sample_weight, class_weight)
+        if not own:
+            form = "rows" if y.ndim == 2 else "integers"
+            rate_given = recipe is not None or "learning_rate" in given
+            self._compile(chosen, len(x), form=form, rate_given=rate_given)
+        if validation is not None:
+            labels = compiling.labels_for("validation", validation[1], form=form, classes=classes)
+            validation = (validation[0], labels, *validation[2:])
+        self.arrays = [x, y] if weights is None else [x, y, weights]
+        self.validation = validation
+        with model.distribute_strategy.scope(), standard_settings():
             _create_variables(model, x[:1], y[:1])
-        self.reason = _why_not_compiled(model)
-        if self.reason:
-            for name, wanted in (("augment", augment is not None), ("focus", recipe.focus > 0)):
-                if wanted:
-                    raise ValueError(
-                        f"{name} works in the compiled loop only, which cannot train this model: "
-                        f"{self.reason}"
-                    )
+        self.reason = compiling.why_not_in_the_loop(model)
+        if self.reason and (chosen.augment or chosen.hard_example_mining):
+            name = "augment" if chosen.augment else "hard_example_mining"
+            raise ValueError(
+                f"{name} works in the compiled loop only, which cannot train this model: "
+                f"{self.reason}"
+            )
+        if chosen.hard_example_mining and self.kind not in ("probabilities", "logits"):
+            raise ValueError(
+                "hard_example_mining needs a classifier that ends in softmax or in logits; "
+                f"received one that ends in {self.kind or 'neither'}"
+            )
+        if not self.reason:
+            self.stretches = loop.Stretches(
+                model,
+                self.arrays,
+                batch_size=self.batch_size,
+                augment=chosen.augment,
+                hard_example_mining=chosen.hard_example_mining,
+                logits=self.kind == "logits",
+                jit=compiling.choose_jit(model) if jit_compile is None else jit_compile,
+            )
+
+    def _compile(self, recipe: Recipe, digits: int, *, form: str, rate_given: bool) -> None:
+        """Compile a model that is not, or that an earlier ``fit`` compiled for something else."""
+        rate = recipe.learning_rate if rate_given else None
+        if not recipe.one_cycle and compiling.goes_on(
+            self.model, form=form, learning_rate=rate, label_smoothing=recipe.label_smoothing
+        ):
             return
-        jit = choose_jit(model) if jit_compile is None else jit_compile
-        self.stretches = _Stretches(
-            model, x, y, batch_size=self.batch_size, augment=augment, focus=recipe.focus, jit=jit
+        steps = -(-digits // recipe.batch_size) * (recipe.epochs - self.initial_epoch)
+        compiling.compile_model(
+            self.model,
+            one_hot=form == "rows",
+            logits=self.kind == "logits",
+            learning_rate=recipe.learning_rate,
+            one_cycle_steps=steps if recipe.one_cycle else None,
+            label_smoothing=recipe.label_smoothing,
         )
 
-    def fit(self, *, seed, validation=None, callbacks=(), verbose=0):
-        common = {"epochs": self.epochs, "verbose": verbose, "callbacks": list(callbacks)}
-        if self.reason:
-            warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=3)
-            keras.utils.set_random_seed(seed)
-            batches = {"batch_size": self.batch_size, "validation_batch_size": _PREDICTED_AT_ONCE}
-            return self.model.fit(self.x, self.y, validation_data=validation, **batches, **common)
-        if validation is not None:
-            arrays = tf.data.Dataset.from_tensor_slices(tuple(validation))
-            validation = _without_tuning(arrays.batch(_PREDICTED_AT_ONCE))
-        self.stretches.restart(seed)
-        # Keras keeps a train_function that is already there, and calls it once for each element of
-        # the data set: here the number of a stretch of batches.
-        self.model.train_function = self.stretches
-        numbers = _without_tuning(tf.data.Dataset.range(len(self.stretches)))
-        try:
-            return self.model.fit(numbers, validation_data=validation, shuffle=False, **common)
-        finally:
-            self.model.train_function = None
-
-
-class _Stretches:
-    """Keras's ``train_function``: each call trains on the next stretch of an epoch's batches."""
-
-    def __init__(self, model, x, y, *, batch_size, augment, focus, jit):
-        self.model, self.batch_size, self.augment, self.jit = model, batch_size, augment, jit
-        self.focus = focus
-        self.x, self.y = tf.constant(x), tf.constant(y)
-        self.restart(0)
-        self.length = max(1, _DIGITS_PER_CALL[jit] // batch_size) * batch_size
-        self.run_whole = tf.function(self._whole_batches, jit_compile=True, autograph=False)
-        # One trace serves every length, the shorter last stretch and its shorter last batch too.
-        anything = [
-            tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (self.x, self.y)
-        ]
-        self.run = tf.function(self._any_batches, input_signature=anything, autograph=False)
-
-    def restart(self, seed: int) -> None:
-        """Begin again with the order of digits that belongs to a seed."""
-        self.rng = np.random.default_rng(seed)
-        self.order = np.arange(len(self.x), dtype=np.int32)
-        self.epochs_begun = 0
-
-    def __len__(self) -> int:
-        """How many stretches make an epoch."""
-        return -(-len(self.order) // self.length)
-
-    def __call__(self, iterator):
-        number = int(next(iterator))
-        if number == 0:
-            self._begin_epoch()
-        part = self.order[number * self.length :][: self.length]
-        x, y = tf.gather(self.x, part), tf.gather(self.y, part)
-        if self.augment is not None:
-            x = self.augment(x, int(self.rng.integers(2**31)))
-        # XLA wants constant shapes; the shorter last batch is not worth compiling a second time.
-        whole = len(part) // self.batch_size * self.batch_size if self.jit else 0
-        try:
-            if whole:
-                with models.written_for_xla():
-                    logs = self.run_whole(x[:whole], y[:whole])
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
-            if not self.jit:
-                raise
-            # XLA refuses a model before it runs any of it, so no step is lost or done twice.
-            warnings.warn(
-                f"Training without XLA, which cannot compile {self.model.name}: "
-                f"{str(error).splitlines()[0]}",
-                stacklevel=2,
-            )
-            self.jit, whole = False, 0
-        if whole < len(part):
-            logs = self.run(x[whole:], y[whole:])
-        return logs
-
-    def _begin_epoch(self):
-        """Decide which digits the epoch trains on, and their order."""
-        if self.focus and self.epochs_begun:
-            if self.epochs_begun % _EPOCHS_PER_RANKING == 1:
-                self.ranking = np.argsort(-_losses(self.model, self.x, self.y), kind="stable")
-            hardest = round(self.focus * len(self.x) / _SHOWN)
-            others = self.rng.permutation(self.ranking[hardest:])
-            chosen = [np.repeat(self.ranking[:hardest], _SHOWN), others]
-            self.order = np.concatenate(chosen)[: len(self.x)].astype(np.int32)
-        self.rng.shuffle(self.order)
-        self.epochs_begun += 1
-
-    def _whole_batches(self, x, y):
-        def step(start):
-            batch = [
-                tf.slice(
-                    array,
-                    [start] + [0] * (array.shape.rank - 1),
-                    [self.batch_size, *array.shape[1:]],
+    def fit(self, *, seed, callbacks=(), verbose=0):
+        callbacks = list(callbacks)
+        compiling.check_callbacks(self.model, callbacks)
+        common = {"epochs": self.epochs, "initial_epoch": self.initial_epoch, "verbose": verbose}
+        with standard_settings():
+            if self.reason:
+                return self._fit_usually(seed, callbacks=callbacks, **common)
+            self.stretches.restart(seed, every_batch=any(map(loop.counts_batches, callbacks)))
+            if verbose:
+                callbacks.append(loop.BatchProgress(self.stretches))
+            validation = None
+            if self.validation is not None:
+                arrays = tf.data.Dataset.from_tensor_slices(self.validation)
+                validation = loop.without_tuning(arrays.batch(loop.PREDICTED_AT_ONCE))
+            # Keras keeps a train_function that is already there, and calls it once for each element
+            # of the data set: here the number of a stretch of batches.
+            self.model.train_function = self.stretches
+            numbers = loop.without_tuning(tf.data.Dataset.range(len(self.stretches)))
+            try:
+                return self.model.fit(
+                    numbers,
+                    validation_data=validation,
+                    shuffle=False,
+                    callbacks=callbacks,
+                    **common,
                 )
-                for array in (x, y)
-            ]
-            self.model.train_step(batch)
-            return start + self.batch_size
+            finally:
+                self.model.train_function = None
 
-        tf.while_loop(lambda start: start < x.shape[0], step, [0])
-        return self.model.get_metrics_result()
-
-    def _any_batches(self, x, y):
-        def step(start):
-            end = start + self.batch_size
-            self.model.train_step((x[start:end], y[start:end]))
-            return end
-
-        tf.while_loop(lambda start: start < tf.shape(x)[0], step, [0])
-        return self.model.get_metrics_result()
-
-
-def _losses(model: keras.Model, x: tf.Tensor, y: tf.Tensor) -> np.ndarray:
-    """Compute each digit's cross-entropy, less that of a perfect answer, which soft labels have."""
-    parts = range(0, len(x), _PREDICTED_AT_ONCE)
-    given = [model.predict_on_batch(x[at : at + _PREDICTED_AT_ONCE]) for at in parts]
-    probabilities = np.maximum(np.concatenate(given), 1e-7)
-    if y.ndim == 2:
-        return rel_entr(np.asarray(y), probabilities).sum(axis=1)
-    return -np.log(probabilities[np.arange(len(x)), np.asarray(y)])
+    def _fit_usually(self, seed, **common):
+        warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=4)
+        keras.utils.set_random_seed(seed)
+        x, y, *weights = self.arrays
+        return self.model.fit(
+            x,
+            y,
+            sample_weight=weights[0] if weights else None,
+            batch_size=self.batch_size,
+            validation_data=self.validation,
+            validation_batch_size=loop.PREDICTED_AT_ONCE,
+            **common,
+        )
 
 
-def _without_tuning(data: tf.data.Dataset) -> tf.data.Dataset:
-    """Switch off the thread with which TensorFlow tunes a data set while it is read.
+def _find(recipe: Recipe | str | None) -> Recipe:
+    if recipe is None or isinstance(recipe, Recipe):
+        return recipe or Recipe()
+    if recipe not in RECIPES:
+        raise ValueError(
+            f"recipe must be a Recipe or one of {', '.join(RECIPES)}; received {recipe!r}"
+        )
+    return RECIPES[recipe]
 
-    It wakes after pauses that double, and the end of a training may wait until it does (seen in
-    TensorFlow 2.21): 7.4 s of work then took 10.2 s, 3.5 s took 5.1 s.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return data.with_options(options)
+
+def _split(x, y, weights, validation, share, model):
+    """Check the arrays of a training, and take the share for validation from their end."""
+    for name, value in (("x", x), ("y", y)):
+        if isinstance(value, tf.data.Dataset | keras.utils.PyDataset) or hasattr(value, "send"):
+            raise ValueError(
+                f"{name} must be an array, since fit keeps all digits in memory; received "
+                f"{type(value).__name__}: give arrays, or call model.fit, which takes it"
+            )
+    if y is None:
+        raise ValueError("y must hold the labels of x; received None")
+    taken = getattr(model, "inputs", None)
+    dtype = taken[0].dtype if taken else None
+    x = inputs.as_features(x, dtype=dtype)
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(
+            f"x and y must be equally long and not empty; received {len(x)} and {len(y)}"
+        )
+    if validation is not None:
+        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+            raise ValueError(
+                "validation must be (x, y) or (x, y, weights); received "
+                f"{type(validation).__name__}"
+            )
+        return x, y, weights, (inputs.as_features(validation[0], dtype=dtype), *validation[1:])
+    if not 0 <= share < 1:
+        raise ValueError(f"validation_split must be from 0 to below 1; received {share}")
+    if share == 0:
+        return x, y, weights, None
+    # As in Keras: the last ones, before anything is shuffled.
+    at = int(np.floor(len(x) * (1 - share)))
+    if at == 0:
+        raise ValueError(
+            f"validation_split must leave digits on both sides; received {share} of {len(x)}"
+        )
+    y = np.asarray(y)
+    held = (x[at:], y[at:])
+    if weights is not None:
+        weights = np.asarray(weights)
+        held, weights = (*held, weights[at:]), weights[:at]
+    return x[:at], y[:at], weights, held
 
 
 def _values(owner: keras.Model | keras.optimizers.Optimizer) -> list[np.ndarray]:
@@ -523,36 +486,3 @@ def _create_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
     model.compute_metrics(x, y, y_pred)
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-
-
-def _check_numbers(recipe: Recipe) -> None:
-    for name in ("epochs", "batch_size"):
-        number = getattr(recipe, name)
-        if not isinstance(number, Integral) or number < 1:
-            raise ValueError(f"{name} must be a whole number from 1; received {number!r}")
-    if not recipe.learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive; received {recipe.learning_rate}")
-    if not 0 <= recipe.focus <= 1:
-        raise ValueError(f"focus must be from 0 to 1; received {recipe.focus}")
-    if not 0 <= recipe.label_smoothing < 1:
-        raise ValueError(
-            f"label_smoothing must be from 0 to below 1; received {recipe.label_smoothing}"
-        )
-
-
-def _check_labels(y: np.ndarray, *, classes: int) -> None:
-    if np.ndim(y) == 2 and np.shape(y)[1] != classes:
-        raise ValueError(f"y must have {classes} columns, one a class; received {np.shape(y)}")
-    # A label beyond the classes makes the loss nan, with no word of why.
-    if np.ndim(y) == 1 and (np.min(y) < 0 or np.max(y) >= classes):
-        raise ValueError(f"y must hold labels 0–{classes - 1}; received {np.min(y)} to {np.max(y)}")
-
-
-def _why_not_compiled(model: keras.Model) -> str | None:
-    """Say why the compiled loop cannot train this model, or None where it can."""
-    if model.run_eagerly:
-        return "the model was compiled with run_eagerly=True"
-    strategy = tf.distribute.get_strategy()
-    if tf.distribute.has_strategy() or model.distribute_strategy is not strategy:
-        return "the model belongs to a distribution strategy"
-    return None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from mnistlib import models, training
+from mnistlib import compiling, models, training
 from mnistlib._tensorflow import keras, tf
 
 BATCH = 32
@@ -115,7 +115,7 @@ def test_fit_makes_the_steps_of_kerass_train_on_batch(train, name, n):
     ours.set_weights(start)
     kerass.set_weights(start)
     settings = {"epochs": 2, "batch_size": BATCH, "seed": 5}
-    history = training.fit(ours, x, y, augment=False, focus=0, **settings).history
+    history = training.fit(ours, x, y, augment=False, hard_example_mining=0, **settings).history
     assert_same_history(history, batch_by_batch(kerass, x, y, **settings), **LOSS)
     assert_same_weights(ours, kerass, **WEIGHTS)
 
@@ -157,15 +157,16 @@ def test_epochs_longer_than_one_compiled_stretch(train, jit_compile, n, batch_si
     chosen = np.random.default_rng(0).integers(len(train[0]), size=n)
     x, y = (array[chosen] for array in train)
     ours, kerass = compiled(small()), compiled(small(), run_eagerly=True)
-    calls = []
-    counter = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: calls.append(batch)
-    )
+    stretches = []
+
+    def count(images, seed):
+        stretches.append(len(images))
+        return images
+
     settings = {"epochs": 1, "batch_size": batch_size, "seed": 1}
-    history = training.fit(
-        ours, x, y, jit_compile=jit_compile, callbacks=[counter], **settings
-    ).history
-    assert calls == [0, 1], "one call a stretch"
+    history = training.fit(ours, x, y, jit_compile=jit_compile, augment=count, **settings).history
+    assert len(stretches) == 2
+    assert sum(stretches) == n
     assert_same_history(history, batch_by_batch(kerass, x, y, **settings), **LOSS)
     assert_same_weights(ours, kerass, **WEIGHTS)
 
@@ -292,12 +293,18 @@ def test_one_hot_and_integer_labels_give_the_same_losses(train, validation):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("anything", training.Recipe()), *training.RECIPES.items()]
+    ("recipe", "expected"),
+    [
+        (None, training.Recipe()),
+        (training.Recipe(epochs=2, one_cycle=True), training.Recipe(epochs=2, one_cycle=True)),
+        *training.RECIPES.items(),
+    ],
 )
-def test_recipe_fills_in_what_the_caller_leaves_out(train, name, expected):
+def test_recipe_fills_in_what_the_caller_leaves_out(train, recipe, expected):
     x, y = (array[: 2 * expected.batch_size + 1] for array in train)
-    model = models.dense([4], name=name)
-    history = fit(model, x, y)
+    # Its name plays no part.
+    model = models.dense([4], name="cnn_best")
+    history = fit(model, x, y, recipe=recipe)
     assert len(history.epoch) == expected.epochs
     assert model.optimizer.iterations == 3 * expected.epochs
     assert isinstance(model.optimizer, keras.optimizers.Adam)
@@ -311,9 +318,41 @@ def test_recipe_fills_in_what_the_caller_leaves_out(train, name, expected):
         assert float(schedule) == pytest.approx(expected.learning_rate)
 
 
+def test_without_a_recipe_kerass_own_defaults_hold(train):
+    by_keras = inspect.signature(keras.Model.fit).parameters
+    model = small()
+    history = fit(model, *train)
+    assert len(history.epoch) == by_keras["epochs"].default == 1
+    # Keras's documentation: "If unspecified, batch_size will default to 32".
+    assert model.optimizer.iterations == -(-len(train[0]) // 32)
+    assert float(model.optimizer.learning_rate) == pytest.approx(
+        float(keras.optimizers.Adam().learning_rate)
+    )
+
+
+def test_every_network_of_the_series_has_a_recipe():
+    assert set(training.RECIPES) == set(models.NAMES)
+
+
+@pytest.mark.parametrize("recipe", ["cnn_worst", "", 3])
+def test_unknown_recipe_is_refused(train, recipe):
+    with pytest.raises(
+        ValueError, match=r"recipe must be a Recipe or one of .*received"
+    ):
+        fit(small(), *train, recipe=recipe)
+
+
 def test_callers_numbers_go_before_the_recipe(train):
-    model = models.dense([4], name="cnn")
-    history = fit(model, *train, epochs=2, batch_size=200, learning_rate=0.5, label_smoothing=0.3)
+    model = models.dense([4])
+    history = fit(
+        model,
+        *train,
+        recipe="cnn",
+        epochs=2,
+        batch_size=200,
+        learning_rate=0.5,
+        label_smoothing=0.3,
+    )
     assert model.loss.label_smoothing == 0.3
     assert len(history.epoch) == 2
     assert model.optimizer.iterations == 4
@@ -324,7 +363,7 @@ def test_callers_numbers_go_before_the_recipe(train):
 @pytest.mark.parametrize("steps", [40, 200])
 def test_one_cycle_rises_for_a_quarter_and_falls_to_zero_along_a_cosine(steps):
     model = small()
-    training.compile_model(model, learning_rate=0.01, one_cycle_steps=steps)
+    compiling.compile_model(model, learning_rate=0.01, one_cycle_steps=steps)
     rates = np.array([float(model.optimizer._learning_rate(step)) for step in range(steps + 1)])
     rise = steps // 4
     assert rates[0] == pytest.approx(0.01 / 20)
@@ -333,12 +372,11 @@ def test_one_cycle_rises_for_a_quarter_and_falls_to_zero_along_a_cosine(steps):
     np.testing.assert_allclose(rates[rise:], 0.01 * (1 + np.cos(turn)) / 2, atol=1e-8)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize(("one_hot", "smoothing"), [(False, 0.0), (True, 0.0), (True, 0.1)])
 def test_compiled_loss_is_the_cross_entropy_of_one_step(train, one_hot, smoothing):
     x, y = (array[:50] for array in train)
     model = small()
-    training.compile_model(model, one_hot=one_hot, label_smoothing=smoothing)
+    compiling.compile_model(model, one_hot=one_hot, label_smoothing=smoothing)
     probabilities = models.predict_proba(model, x)
     loss, accuracy = model.evaluate(x, np.eye(10)[y] if one_hot else y, verbose=0)
     target = np.eye(10)[y] * (1 - smoothing) + smoothing / 10
@@ -347,12 +385,18 @@ def test_compiled_loss_is_the_cross_entropy_of_one_step(train, one_hot, smoothin
     assert accuracy == pytest.approx(np.mean(probabilities.argmax(axis=1) == y))
 
 
-def test_model_with_smoothed_labels_is_saved_with_its_loss(train, tmp_path):
+def test_integers_cannot_be_smoothed_by_keras():
+    with pytest.raises(ValueError, match=r"label_smoothing needs one_hot=True.* received 0\.2"):
+        compiling.compile_model(small(), label_smoothing=0.2)
+
+
+def test_model_with_smoothed_labels_is_saved_with_kerass_own_loss(train, tmp_path):
+    x, y = train
     model = small()
-    training.compile_model(model, label_smoothing=0.2)
-    fit(model, *train, epochs=1)
+    fit(model, x, y, epochs=1, label_smoothing=0.2)
     again = models.load(models.save(model, tmp_path / "model.keras"))
-    evaluated = [one.evaluate(*train, verbose=0)[0] for one in (model, again)]
+    assert type(again.loss) is keras.losses.CategoricalCrossentropy
+    evaluated = [one.evaluate(x, np.eye(10)[y], verbose=0)[0] for one in (model, again)]
     assert evaluated[0] == evaluated[1]
 
 
@@ -361,15 +405,16 @@ def test_model_with_smoothed_labels_is_saved_with_its_loss(train, tmp_path):
     [
         (small, True),
         (partial(models.dense, [8], batch_normalization=True), True),
-        (partial(models.dense, [8], dropout=0.5), True),
-        (lambda: keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)]), False),
-        (partial(models.build, "cnn"), True),
-        (lambda: keras.Sequential([keras.layers.Conv2D(2, 3)]), False),
+        (partial(models.dense, [8], dropout=0.5), False),
+        (lambda: keras.Sequential([keras.layers.Dense(2), keras.layers.Softmax()]), True),
+        (partial(models.build, "cnn"), False),
+        (lambda: keras.Sequential([keras.Sequential([keras.layers.Conv2D(2, 3)])]), False),
         (partial(models.build, "cnn_best", precision="mixed_bfloat16"), False),
+        (partial(models.dense, [8], precision="mixed_bfloat16"), False),
     ],
 )
 def test_xla_is_chosen_where_it_is_faster(build, expected):
-    assert training.choose_jit(build()) is expected
+    assert compiling.choose_jit(build()) is expected
 
 
 # --- seeds --------------------------------------------------------------------------------------
@@ -390,7 +435,7 @@ def test_seed_fixes_the_order_and_nothing_global_does(train):
 
 @pytest.mark.usefixtures("global_random_state")
 def test_fit_touches_no_global_random_state(train):
-    fit(models.build("cnn"), *train, epochs=2, focus=0.5)
+    fit(models.build("cnn"), *train, epochs=2, hard_example_mining=0.5)
 
 
 def fingerprint() -> str:
@@ -403,7 +448,7 @@ def fingerprint() -> str:
     rng = np.random.default_rng(0)
     x, y = rng.integers(256, size=(192, 28, 28), dtype=np.uint8), rng.integers(10, size=192)
     model = models.build("cnn", seed=1)  # convolutions, dropout and a schedule
-    training.fit(model, x, y, epochs=2, batch_size=64, focus=0.5, seed=1)
+    training.fit(model, x, y, epochs=2, batch_size=64, hard_example_mining=0.5, seed=1)
     return hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
 
 
@@ -471,13 +516,12 @@ def test_callbacks_see_every_epoch_and_the_losses(train, validation):
     callback = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: seen.append("begin"),
         on_epoch_begin=lambda epoch, logs: seen.append(epoch),
-        on_train_batch_end=lambda batch, logs: seen.append(("stretch", batch)),
-        on_epoch_end=lambda epoch, logs: seen.append(dict(logs)),
         on_train_end=lambda logs: seen.append("end"),
+        on_epoch_end=lambda epoch, logs: seen.append(dict(logs)),
     )
     history = fit(small(), *train, epochs=2, validation=validation, callbacks=(callback,)).history
     logs = [{name: values[epoch] for name, values in history.items()} for epoch in (0, 1)]
-    assert seen == ["begin", 0, ("stretch", 0), logs[0], 1, ("stretch", 0), logs[1], "end"]
+    assert seen == ["begin", 0, logs[0], 1, logs[1], "end"]
 
 
 def test_learning_rate_set_by_a_callback_is_used(train):
@@ -488,8 +532,10 @@ def test_learning_rate_set_by_a_callback_is_used(train):
     assert_same_weights(model, once)
 
 
-@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_batch_end"])
-def test_interruption_leaves_a_usable_model(train, moment):
+@pytest.mark.parametrize(
+    ("moment", "trained"), [("on_epoch_end", BATCH * 13), ("on_train_batch_end", BATCH)]
+)
+def test_interruption_leaves_a_usable_model(train, moment, trained):
     def interrupt(number, logs):
         raise KeyboardInterrupt
 
@@ -497,12 +543,17 @@ def test_interruption_leaves_a_usable_model(train, moment):
     callback = keras.callbacks.LambdaCallback(**{moment: interrupt})
     with pytest.raises(KeyboardInterrupt):
         fit(model, *train, epochs=5, batch_size=BATCH, callbacks=[callback])
-    fit(twin, *train, epochs=1, batch_size=BATCH)
-    assert_same_weights(model, twin)
+    # The first batch of an epoch is that of the same order.
+    order = np.arange(len(train[0]), dtype=np.int32)
+    np.random.default_rng(0).shuffle(order)
+    twin.run_eagerly = True
+    for batch in np.split(order[:trained], range(BATCH, min(trained, len(order)), BATCH)):
+        twin.train_on_batch(train[0][batch], train[1][batch])
+    twin.run_eagerly = False
+    assert_same_weights(model, twin, **WEIGHTS)
 
-    usual = {"epochs": 1, "batch_size": 100, "shuffle": False, "verbose": 0}
-    steps = model.optimizer.iterations.numpy()
-    assert model.fit(*train, **usual).history == twin.fit(*train, **usual).history
+    steps = int(model.optimizer.iterations)
+    model.fit(*train, epochs=1, batch_size=100, verbose=0)
     assert model.optimizer.iterations == steps + 4, "Keras's usual loop is back"
     fit(model, *train, epochs=1)
 
@@ -539,17 +590,16 @@ def test_augmented_images_are_what_is_learnt_from(train):
     assert (before[-1] != after[-1]).any()
 
 
-def test_recipe_varies_the_digits_unless_told_not_to(train):
-    """``cnn_best`` names a recipe with augmentation; the network itself may be any."""
+def test_recipe_augments_the_digits_unless_told_not_to(train):
     histories = {}
-    for augment in (True, training.RECIPES["cnn_best"].augment, False):
-        model = models.dense([8], name="cnn_best", seed=0)
-        histories[augment] = fit(model, *train, epochs=2, augment=augment).history["loss"]
+    for augment in (None, training.RECIPES["cnn_best"].augment, False):
+        history = fit(small(), *train, recipe="cnn_best", epochs=2, augment=augment)
+        histories[augment] = history.history["loss"]
     by_recipe, by_hand, without = histories.values()
     assert by_recipe == by_hand != without
 
 
-# --- focus on the hardest digits ----------------------------------------------------------------
+# --- hard example mining ------------------------------------------------------------------------
 
 
 class Watch(keras.callbacks.Callback):
@@ -570,10 +620,10 @@ class Watch(keras.callbacks.Callback):
         self.losses.append(-np.log(probabilities[np.arange(len(self.y)), self.y]))
 
 
-def test_focus_shows_the_hardest_digits_five_times_and_ranks_them_every_second_epoch(train):
+def test_mining_shows_the_hardest_digits_five_times_and_ranks_them_every_second_epoch(train):
     x, y = train
     watch = Watch(x, y)
-    fit(small(), x, y, epochs=5, focus=0.4, augment=watch.augment, callbacks=[watch])
+    fit(small(), x, y, epochs=5, hard_example_mining=0.4, augment=watch.augment, callbacks=[watch])
     first, *later = (np.bincount(numbers, minlength=len(x)) for numbers in watch.shown)
     assert (first == 1).all()
     rankings = []
@@ -591,12 +641,12 @@ def test_focus_shows_the_hardest_digits_five_times_and_ranks_them_every_second_e
     assert not (later[0] == later[1]).all(), "both epochs draw the same of the other digits"
 
 
-def test_focus_gives_integer_and_one_hot_labels_the_same_digits(train):
+def test_mining_gives_integer_and_one_hot_labels_the_same_digits(train):
     x, y = train
     shown = []
     for labels in (y, np.eye(10, dtype=np.float32)[y]):
         watch = Watch(x, y)
-        fit(small(), x, labels, epochs=3, focus=0.5, augment=watch.augment)
+        fit(small(), x, labels, epochs=3, hard_example_mining=0.5, augment=watch.augment)
         shown.append(watch.shown)
     assert shown[0] == shown[1]
 
@@ -608,18 +658,18 @@ def test_soft_label_that_is_answered_as_given_is_not_hard():
     model = models.dense([])
     model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
     watch = Watch(x, np.zeros(40, int))
-    fit(model, x, y, epochs=2, learning_rate=1e-9, focus=1.0, augment=watch.augment)
+    fit(model, x, y, epochs=2, learning_rate=1e-9, hard_example_mining=1.0, augment=watch.augment)
     counts = np.bincount(watch.shown[1], minlength=40)
     assert set(np.flatnonzero(counts == 5)) <= set(range(20))
     assert (counts == 5).sum() == 8
 
 
-def test_recipe_focuses_unless_told_not_to(train):
-    """``cnn_best`` names a recipe with focus; the network itself may be any."""
+def test_recipe_mines_hard_examples_unless_told_not_to(train):
     histories = {}
-    for focus in (None, training.RECIPES["cnn_best"].focus, 0):
-        model = models.dense([8], name="cnn_best", seed=0)
-        histories[focus] = fit(model, *train, epochs=2, focus=focus).history["loss"]
+    for share in (None, training.RECIPES["cnn_best"].hard_example_mining, 0):
+        options = {"epochs": 2, "hard_example_mining": share, "augment": False}
+        history = fit(small(), *train, recipe="cnn_best", **options)
+        histories[share] = history.history["loss"]
     by_recipe, by_hand, without = histories.values()
     assert by_recipe == by_hand != without
 
@@ -656,8 +706,8 @@ def test_augmentation_in_the_usual_loop_is_refused_not_forgotten(train):
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     with pytest.raises(ValueError, match=r"augment .*run_eagerly=True"):
         fit(model, *train, epochs=1, augment=lambda images, seed: images)
-    with pytest.raises(ValueError, match=r"focus .*run_eagerly=True"):
-        fit(model, *train, epochs=1, focus=0.5)
+    with pytest.raises(ValueError, match=r"hard_example_mining .*run_eagerly=True"):
+        fit(model, *train, epochs=1, hard_example_mining=0.5)
 
 
 class Uncompilable(keras.layers.Layer):
@@ -698,8 +748,18 @@ def test_model_that_xla_refuses_trains_without_it_and_says_so(train):
         (10, 10, {"learning_rate": float("nan")}, "learning_rate must be positive; received nan"),
         (10, 10, {"label_smoothing": 1.0}, "label_smoothing must be from 0 to below 1; .* 1.0"),
         (10, 10, {"label_smoothing": -0.1}, "label_smoothing must be from 0 to below 1; .* -0.1"),
-        (10, 10, {"focus": -0.1}, "focus must be from 0 to 1; received -0.1"),
-        (10, 10, {"focus": 1.5}, "focus must be from 0 to 1; received 1.5"),
+        (
+            10,
+            10,
+            {"hard_example_mining": -0.1},
+            "hard_example_mining must be from 0 to 1; received -0.1",
+        ),
+        (
+            10,
+            10,
+            {"hard_example_mining": 1.5},
+            "hard_example_mining must be from 0 to 1; received 1.5",
+        ),
     ],
 )
 def test_bad_numbers_are_refused(rows, labels, options, said):
@@ -763,8 +823,8 @@ def test_repeat_yields_the_runs_of_fit_in_the_order_of_the_seeds(train, validati
 
 
 def test_repeat_with_a_schedule_begins_it_anew_for_each_seed(train, validation):
-    build = partial(models.dense, [8], name="cnn")
-    settings = {"epochs": 2, "jit_compile": False}
+    build = partial(models.dense, [8])
+    settings = {"recipe": "cnn", "epochs": 2, "jit_compile": False}
     *_, last = training.repeat(build, *train, test=validation, seeds=2, **settings)
     expected = build(seed=1)
     training.fit(expected, *train, seed=1, **settings)
