@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from mnistlib import data, metrics, plots
+from mnistlib import data, drawing, metrics, plots, preprocess
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 28, 28)).astype(np.uint8)
 LABELS = np.arange(12) % 10
+PAGE = drawing.sheet([7], 0)
 PROBABILITIES = np.eye(10)[(LABELS + (np.arange(12) == 3)) % 10] * 0.91 + 0.009
 
 
@@ -26,6 +27,9 @@ def close_figures():
 FIGURES = {
     "sample_grid": lambda ax: plots.sample_grid(IMAGES, LABELS, title="t", ax=ax),
     "predictions": lambda ax: plots.predictions(IMAGES, LABELS, PROBABILITIES, title="t", ax=ax),
+    "pictures": lambda ax: plots.pictures([PAGE, IMAGES[0]], columns=2, title="t", ax=ax),
+    "boxes": lambda ax: plots.boxes(PAGE, [(10, 20, 50, 90)], title="t", ax=ax),
+    "preprocessing": lambda ax: plots.preprocessing(preprocess.explain(PAGE), title="t", ax=ax),
     "class_counts": lambda ax: plots.class_counts({"a": LABELS, "b": LABELS}, ax=ax),
     "pixel_statistics": lambda ax: plots.pixel_statistics(data.pixel_table(IMAGES), ax=ax),
     "class_images": lambda ax: plots.class_images(IMAGES, LABELS, ax=ax),
@@ -80,6 +84,28 @@ def test_wrong_answers_differ_by_sign_and_by_the_frames_dashes():
         assert ("✗" in text.get_text()) == (number == 3)
         assert ("✓" in text.get_text()) == (number != 3)
         assert (frame.get_linestyle() == "--") == (number == 3)
+
+
+def test_boxes_stand_where_the_digits_do_and_are_numbered_from_the_left():
+    ax = plots.boxes(PAGE, [(10, 20, 50, 90), (60, 25, 80, 95)])
+    corners = [frame.get_bbox().extents.tolist() for frame in ax.patches]
+    assert corners == [[10, 20, 50, 90], [60, 25, 80, 95]]
+    assert [text.get_text() for text in ax.texts] == ["1", "2"]
+
+
+def test_preprocessing_frames_the_ink_of_the_mask():
+    stages = preprocess.explain(PAGE)
+    ax = plots.preprocessing(stages)
+    left, right, bottom, top = ax.images[2].get_extent()
+    height, width = stages.mask.shape
+    rows, columns = (np.flatnonzero(stages.mask.any(axis=axis)) for axis in (1, 0))
+    across, down = (right - left) / width, (bottom - top) / height
+    expected = (
+        *(left + across * columns[0], top + down * rows[0]),
+        *(left + across * (columns[-1] + 1), top + down * (rows[-1] + 1)),
+    )
+    (frame,) = [patch for patch in ax.patches if patch.get_linestyle() == "--"]
+    assert frame.get_bbox().extents == pytest.approx(expected)
 
 
 def test_the_confusion_matrix_writes_every_count():
