@@ -1,11 +1,18 @@
 """The library under the MNIST notebook series: digits in, networks, honest numbers out.
 
-Modules, in the order in which data walks through them: ``data``, ``pictures``, ``images``,
-``models``, ``training``, ``metrics``, ``plots``. Then ``recognizer`` and ``app`` for the reader's
-own digits, with ``drawing`` to try them; ``kaggle`` for its competition's files; and ``batch`` and
-``cli``, which run the series and the commands.
-None of ``data``, ``pictures``, ``images``, ``drawing``, ``metrics``, ``plots`` and ``kaggle``
-imports TensorFlow.
+Data walks one way: ``data`` → ``models`` → ``training`` → ``metrics`` → ``plots``. Besides:
+
+- ``preprocess`` makes digits of any picture that ``pictures`` opens; ``drawing`` makes pictures to
+  try it with.
+- ``augment`` moves, deslants and distorts digits, for training and for prediction.
+- ``recognizer`` names a digit and says how sure it is, or abstains; ``app`` is its page in a
+  browser.
+- ``kaggle`` reads and writes the files of Kaggle's competition.
+- ``results`` records the figures of a lesson, ``batch`` runs the lessons, and ``cli`` is the
+  command line.
+- ``inputs``, ``compiling`` and ``loop`` serve ``training``; ``saving`` serves ``models``.
+
+Everything but ``models``, ``training`` and what stands on them imports without TensorFlow.
 """
 
 DISTRIBUTION = "mnist-notebooks"

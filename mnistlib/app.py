@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from mnistlib.data import SIDE
-from mnistlib.images import NoDigitFound
 from mnistlib.pictures import PictureError
+from mnistlib.preprocess import NoDigitFound
 from mnistlib.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -93,8 +93,12 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
                 )
                 note = gr.Markdown(elem_id="note")
         # One after the other, so that the last state of a drawing is answered last.
-        how = {"outputs": [shares, read, note], "show_progress": "hidden",
-               "trigger_mode": "multiple", "concurrency_limit": 1}  # fmt: skip
+        how = {
+            "outputs": [shares, read, note],
+            "show_progress": "hidden",
+            "trigger_mode": "multiple",
+            "concurrency_limit": 1,
+        }
         pad.input(answer_drawing, **how)
         picture.change(answer_picture, picture, **how)
     return page

@@ -1,8 +1,26 @@
+"""Data augmentation by the batch: digits moved, deslanted, and distorted at random.
+
+``shift`` and ``deslant`` also serve test-time augmentation. Imports without TensorFlow, which
+``distort`` and ``deslant`` load when they are called.
+"""
+
 from __future__ import annotations
+
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
+
 from mnistlib.data import SIDE
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Digits that lean further, columns a row, are deslanted by no more than this.
+_STEEPEST = 0.7
+
+
 def shift(images: np.ndarray, *, rows: int = 0, columns: int = 0) -> np.ndarray:
     """Move images down by ``rows`` and right by ``columns`` pixels; what leaves the frame is lost.
 
@@ -32,7 +50,7 @@ def distort(
     elastic: float = 0.0,
     deslanted: float = 0.0,
 ) -> tf.Tensor:
-    """Rotate, stretch, move and bend each image at random, a whole batch in one operation.
+    """Rotate, stretch, move and bend each image at random, for data augmentation by the batch.
 
     Each image gets its own angle, its own factors across and down, and its own move, drawn evenly
     from the ranges given, and its own bend: displacements drawn at 5 × 5 points and interpolated
@@ -46,7 +64,7 @@ def distort(
         zoom: Largest relative change of width and of height, 0–1.
         pixels: Largest move in either direction.
         elastic: Standard deviation of the displacement at the 25 points, pixels.
-        deslanted: Share of the images, 0–1, that are first stood upright as by ``deslant``.
+        deslanted: Share of the images, 0–1, that are first deslanted as by ``deslant``.
 
     Returns:
         uint8 (n, 28, 28).
@@ -68,7 +86,7 @@ def distort(
         chosen = draw.random(one_each) < deslanted
         affine = _after(affine, *(chosen * part for part in _slant(np.asarray(images))))
     affine = [part.astype(np.float32) for part in affine]
-    return _compiled_distort()(images, affine, bend if elastic else None)
+    return _compiled_warp()(images, affine, bend if elastic else None)
 
 
 def deslant(images: np.ndarray) -> np.ndarray:
@@ -87,10 +105,7 @@ def deslant(images: np.ndarray) -> np.ndarray:
     one, zero = np.ones((len(images), 1, 1)), np.zeros((len(images), 1, 1))
     affine = _after((one, zero, zero, zero, one, zero), *_slant(images))
     affine = [part.astype(np.float32) for part in affine]
-    return np.asarray(_compiled_distort()(images, affine, None))
-
-
-_STEEPEST = 0.7
+    return np.asarray(_compiled_warp()(images, affine, None))
 
 
 def _slant(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,11 +134,11 @@ def _after(
 
 
 @functools.cache
-def _compiled_distort() -> Callable:
-    """Compile the arithmetic of ``vary`` into one pass over the pixels."""
+def _compiled_warp() -> Callable:
+    """Compile the arithmetic of ``distort`` and ``deslant`` into one pass over the pixels."""
     from mnistlib._tensorflow import tf
 
-    def varied(images, affine, bend):
+    def warp(images, affine, bend):
         a, b, move_x, c, d, move_y = affine
         height, width = images.shape[1:]
         row = tf.range(float(height))[None, :, None] - (height - 1) / 2
@@ -136,7 +151,7 @@ def _compiled_distort() -> Callable:
             x, y = x + bend_x, y + bend_y
         return tf.cast(tf.round(_bilinear(images, x, y)), images.dtype)
 
-    return tf.function(varied, jit_compile=True, autograph=False, reduce_retracing=False)
+    return tf.function(warp, jit_compile=True, autograph=False, reduce_retracing=False)
 
 
 def _bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

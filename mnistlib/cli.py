@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(exists=True, dir_okay=False)
 _MODEL = click.option(
-    "--model", type=_FILE,
+    "--model",
+    type=_FILE,
     help="A network that `mnistlib train` wrote. [default: a fast one, trained once and kept]",
-)  # fmt: skip
+)
 
 
 @click.group()
@@ -88,10 +89,14 @@ def run(
 )
 @click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, at least 8]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--out", required=True, type=click.Path(dir_okay=False),
-              help="Where to write it, ending in .keras.")  # fmt: skip
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="Where to write it, ending in .keras.",
+)
 def train(name: str, epochs: int | None, seed: int, out: str) -> None:
-    """Train a network on varied digits, measure it, and keep it for `predict` and `app`."""
+    """Train a network with data augmentation, measure it, and keep it for `predict` and `app`."""
     _check_goal(out)
     if Path(out).suffix != ".keras":
         raise click.UsageError(f"--out must end in .keras; received {out!r}")
@@ -114,9 +119,9 @@ def train(name: str, epochs: int | None, seed: int, out: str) -> None:
 @_MODEL
 @click.option("--json", "as_json", is_flag=True, help="Print a list for programs to read.")
 def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
-    """Name the digits in each IMAGE, from left to right."""
-    from mnistlib.images import NoDigitFound
+    """Name the digits in each IMAGE, from left to right; abstain where none is likely enough."""
     from mnistlib.pictures import PictureError
+    from mnistlib.preprocess import NoDigitFound
 
     reader, results, failed = _recognizer(model), [], False
     for picture in pictures:
@@ -129,10 +134,11 @@ def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
             if not as_json:
                 click.echo(f"{picture}: {error}", err=True)
             continue
-        results.append({"picture": picture, "digits": [
+        digits = [
             {"digit": answer.digit, "sure": answer.sure, "box": digit.box, "top": answer.top}
             for digit, answer in found
-        ]})  # fmt: skip
+        ]
+        results.append({"picture": picture, "digits": digits})
         if not as_json:
             click.echo(f"{picture}: {'; '.join(str(answer) for _, answer in found)}")
     if as_json:
@@ -142,8 +148,9 @@ def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
 
 @main.command()
 @_MODEL
-@click.option("--host", default="127.0.0.1", show_default=True,
-              help="0.0.0.0 lets other machines in.")  # fmt: skip
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in."
+)
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65_535))
 def app(model: str | None, host: str, port: int) -> None:
     """Serve a page on which to draw, upload or photograph a digit."""
@@ -167,10 +174,18 @@ def app(model: str | None, host: str, port: int) -> None:
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--validate", type=_FILE, help="Check a submission and do nothing else.")
-@click.option("--rows", default=kaggle_files.ROWS, show_default=True, type=click.IntRange(1),
-              help="How many rows a submission should have, for --validate.")  # fmt: skip
-@click.option("--make-demo", type=click.Path(file_okay=False),
-              help="Write practice files into this folder: no account needed.")  # fmt: skip
+@click.option(
+    "--rows",
+    default=kaggle_files.ROWS,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many rows a submission should have, for --validate.",
+)
+@click.option(
+    "--make-demo",
+    type=click.Path(file_okay=False),
+    help="Write practice files into this folder: no account needed.",
+)
 def kaggle(
     train_csv: str | None,
     test_csv: str | None,
@@ -204,18 +219,20 @@ def kaggle(
 
 def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> None:
     _check_goal(out)
-    rows = data.load_kaggle(train_csv, test_csv)
+    rows = kaggle_files.load(train_csv, test_csv)
     click.echo(f"Read {len(rows.x):,} labelled digits and {len(rows.x_test):,} without labels")
     x, y, x_val, y_val = data.split(rows.x, rows.y, validation=0.1, seed=seed)
 
-    from mnistlib import images, metrics, models, training
+    from mnistlib import augment, metrics, models, training
 
     model = models.build("cnn_fast", seed=seed)
-    training.fit(model, x, y, epochs=epochs, seed=seed, augment=images.vary, verbose=2)
-    # Averaged over moves by a pixel, which mends a few of the last mistakes.
-    answers = models.predict_proba(model, x_val, shifts=1).argmax(axis=1)
+    training.fit(
+        model, x, y, recipe="cnn_fast", epochs=epochs, augment=augment.distort, seed=seed, verbose=2
+    )
+    # Test-time augmentation mends a few of the last mistakes.
+    answers = models.predict_tta(model, x_val, shifts=1).argmax(axis=1)
     click.echo(f"Validation accuracy {metrics.accuracy_interval(y_val, answers)}")
-    labels = models.predict_proba(model, rows.x_test, shifts=1).argmax(axis=1)
+    labels = models.predict_tta(model, rows.x_test, shifts=1).argmax(axis=1)
     click.echo(f"Written and checked: {kaggle_files.write_submission(out, labels)}")
 
 

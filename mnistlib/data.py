@@ -6,22 +6,19 @@ Special Databases 1 and 3, under CC BY-SA 3.0.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
-import json
 import math
 import os
 import struct
-import sysconfig
 import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,11 +33,24 @@ ENVIRONMENT_VARIABLE = "MNISTLIB_DATA"
 
 CLASSES = 10
 SIDE = 28
-_PIXELS = tuple(f"pixel{number}" for number in range(SIDE * SIDE))
 
 DISPUTED_TEST_LABELS = (
-    947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729,
-)  # fmt: skip
+    947,
+    1621,
+    1901,
+    2130,
+    2462,
+    2597,
+    2654,
+    3520,
+    3558,
+    5937,
+    6651,
+    6783,
+    8527,
+    9679,
+    9729,
+)
 """Places in MNIST's test set whose label most of five raters reject.
 
 From Northcutt, Athalye and Mueller 2021, arXiv:2103.14749, and their list at labelerrors.com.
@@ -142,20 +152,24 @@ class Digits:
     def __repr__(self) -> str:
         return f"Digits({self.source}; {len(self.x_train):,} training, {len(self.x_test):,} test)"
 
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """Tell a notebook that shows the digits what they are, in words and for programs to read.
 
-@dataclass(frozen=True, eq=False)
-class KaggleDigits:
-    """The rows of Kaggle's *Digit Recognizer*.
-
-    Attributes:
-        x: uint8 (n, 28, 28), 0 = paper, 255 = ink.
-        y: uint8 (n,), labels 0–9.
-        x_test: uint8 (m, 28, 28), the rows without labels, or None where no test file was given.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    x_test: np.ndarray | None
+        Args:
+            include: MIME types that IPython asks for, and picks from the result itself.
+            exclude: MIME types that it leaves out.
+        """
+        return {
+            "text/plain": repr(self),
+            "application/vnd.mnistlib.digits+json": {
+                "source": self.source,
+                "is_mnist": self.is_mnist,
+                "training": len(self.x_train),
+                "test": len(self.x_test),
+            },
+        }
 
 
 def load(source: str = "auto") -> Digits:
@@ -193,58 +207,6 @@ def load(source: str = "auto") -> Digits:
             stacklevel=2,
         )
         return digits
-
-
-def load_kaggle(train_csv: str | Path, test_csv: str | Path | None = None) -> KaggleDigits:
-    """Read the files of Kaggle's *Digit Recognizer*: plain, gzipped, or in the zip of the download.
-
-    ``train.csv`` has the columns ``label,pixel0…pixel783``, ``test.csv`` the pixels alone; pixel
-    number = 28 · row + column. Everything is checked before it is used.
-
-    Args:
-        train_csv: ``train.csv``, ``train.csv.gz``, or the zip that holds it.
-        test_csv: ``test.csv`` likewise (may be the same zip), or None.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        DataError: The file is not what it should be; says where: file, row (the header is row 1)
-            and column.
-    """
-    rows = _read_csv(Path(train_csv), "train.csv", ("label", *_PIXELS))
-    labels, pixels = rows[:, 0].copy(), np.ascontiguousarray(rows[:, 1:])
-    if wrong := np.flatnonzero(labels >= CLASSES).tolist():
-        raise DataError(
-            f"{train_csv}, row {wrong[0] + 2}, column label: expected a digit 0–9; received "
-            f"{labels[wrong[0]]}"
-        )
-    tested = None if test_csv is None else _read_csv(Path(test_csv), "test.csv", _PIXELS)
-    return KaggleDigits(
-        x=pixels.reshape(-1, SIDE, SIDE),
-        y=labels,
-        x_test=None if tested is None else tested.reshape(-1, SIDE, SIDE),
-    )
-
-
-def recorded() -> dict[str, list[dict]]:
-    """Read what ``make bench`` and ``make bench-full`` recorded.
-
-    Returns:
-        Name of a measurement → one dictionary of figures (seconds, accuracy 0–1, …) for each
-        repetition; under ``machine``, what they were measured on.
-
-    Raises:
-        FileNotFoundError: Neither the repository nor the installation has the record.
-    """
-    places = (
-        Path(__file__).resolve().parents[1] / "benchmarks",
-        Path(sysconfig.get_path("data")) / "share" / "mnist-notebooks",
-    )
-    for place in places:
-        if (path := place / "results.json").is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-    raise FileNotFoundError(
-        f"no recorded results in {' or '.join(map(str, places))}: run make bench in the repository"
-    )
 
 
 def split(
@@ -458,125 +420,3 @@ def _load_sample() -> Digits:
     x = x.astype(np.uint8).reshape(-1, SIDE, SIDE)
     x_train, y_train, x_test, y_test = split(x, y.astype(np.uint8), validation=1_000, seed=0)
     return Digits(x_train, y_train, x_test, y_test, source=_SAMPLE, is_mnist=False)
-
-
-def _read_csv(path: Path, member: str, columns: Sequence[str]) -> np.ndarray:
-    """Read whole numbers 0–255 under exactly these columns, uint8 (rows, columns)."""
-    from pyarrow import ArrowInvalid
-
-    try:
-        with _open_csv(path, member) as stream:
-            _check_header(stream.readline(100_000), path, columns)
-            try:
-                return _numbers(stream, path, columns)
-            except ArrowInvalid as error:
-                reason = str(error)
-        # The fast reader does not tell the row; this pass looks for nothing else.
-        with _open_csv(path, member) as stream:
-            stream.readline()
-            raise DataError(_first_fault(stream, path, columns) or f"{path}: {reason}")
-    except (EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged or cut off ({error}): download it again") from error
-
-
-@contextlib.contextmanager
-def _open_csv(path: Path, member: str) -> Iterator[BinaryIO]:
-    """Open a CSV file, by its first bytes: gzipped, in a zip (as ``member``), or plain."""
-    with contextlib.ExitStack() as stack:
-        start = stack.enter_context(path.open("rb")).read(4)
-        if start[:2] == b"\x1f\x8b":
-            yield stack.enter_context(gzip.open(path))
-        elif start == b"PK\x03\x04":
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            names = [name for name in archive.namelist() if name.endswith(".csv")]
-            found = [name for name in names if Path(name).name == member] or names
-            if len(found) != 1:
-                held = ", ".join(archive.namelist()[:5]) or "nothing"
-                raise DataError(f"{path} should hold one {member}; it holds {held}")
-            yield stack.enter_context(archive.open(found[0]))
-        else:
-            yield stack.enter_context(path.open("rb"))
-
-
-def _check_header(line: bytes, path: Path, columns: Sequence[str]) -> None:
-    if not line.strip():
-        raise DataError(f"{path} is empty")
-    if line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in line:
-        raise DataError(f"{path} is in UTF-16 or no text at all: save it as CSV in UTF-8")
-    if line.lstrip().startswith(b"<"):
-        raise DataError(
-            f"{path} is a web page, as Kaggle sends to whoever is not signed in: download it there"
-        )
-    words = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip().split(",")
-    found = [word.strip().strip('"') for word in words]
-    if found == list(columns):
-        return
-    wanted = "label, pixel0, …, pixel783" if "label" in columns else "pixel0, …, pixel783"
-    if found == ["ImageId", "Label"]:
-        what = "it is a submission (ImageId, Label)"
-    elif {"label", *found} == {"label", *_PIXELS} and ("label" in found) != ("label" in columns):
-        what = "it has labels, as train.csv has" if "label" in found else (
-            "it has no labels, as test.csv has none")  # fmt: skip
-    elif missing := [name for name in columns if name not in found]:
-        what = f"missing: {_some(missing)}"
-    elif extra := [name for name in found if name not in columns]:
-        what = f"not expected: {_some(extra)}"
-    elif len(found) != len(columns):
-        what = f"repeated: {_some([name for name in columns if found.count(name) > 1])}"
-    else:
-        place = next(i for i, names in enumerate(zip(found, columns, strict=True))
-                     if names[0] != names[1])  # fmt: skip
-        what = f"column {place + 1} is {found[place]}, not {columns[place]}"
-    raise DataError(f"{path}, row 1: the columns should be {wanted}; {what}")
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:30] for name in names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _numbers(stream: BinaryIO, path: Path, columns: Sequence[str]) -> np.ndarray:
-    """Read the rows after the header, some thousands at a time, which bounds the memory."""
-    import pyarrow
-    from pyarrow import csv
-    from tqdm import tqdm
-
-    parts = []
-    try:
-        reader = csv.open_csv(
-            stream,
-            csv.ReadOptions(column_names=columns, block_size=4_000_000),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pyarrow.uint8()), null_values=[]
-            ),
-        )
-    except pyarrow.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            raise DataError(f"{path} has a header and no rows") from None
-        raise
-    # Kaggle's own file takes a busy machine three seconds, too few for a bar in a notebook.
-    with tqdm(desc=f"reading {path.name}", unit=" rows", delay=10) as progress:
-        for batch in reader:
-            parts.append(np.stack(batch.columns).T.copy())
-            progress.update(len(parts[-1]))
-    return np.concatenate(parts)
-
-
-def _first_fault(stream: BinaryIO, path: Path, columns: Sequence[str]) -> str | None:
-    for number, line in enumerate(stream, start=2):
-        cells = line.strip().split(b",")
-        if not line.strip():
-            continue
-        if len(cells) != len(columns):
-            cut = "" if line.endswith(b"\n") else "; the file is cut off: download it again"
-            return (
-                f"{path}, row {number}: expected {len(columns)} values; received {len(cells)}{cut}"
-            )
-        for name, cell in zip(columns, cells, strict=True):
-            text = cell.strip().strip(b'"')
-            if not text.isdigit() or int(text) > 255:
-                return (
-                    f"{path}, row {number}, column {name}: expected a whole number 0–255; received "
-                    f"{text.decode('utf-8', 'replace')[:30]!r}"
-                )
-    return None

@@ -1,22 +1,45 @@
-"""Kaggle's *Digit Recognizer*: practice files in its format, and submissions written and checked.
+"""Kaggle's *Digit Recognizer*: its files read, practice files and submissions written.
 
-Its two files are read by ``data.load_kaggle``. Imports without TensorFlow.
+Imports without TensorFlow.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from mnistlib.data import CLASSES, DataError, Digits
+from mnistlib.data import CLASSES, SIDE, DataError, Digits
 
 ROWS = 28_000
 """Digits in Kaggle's test.csv, and lines in a submission."""
 
 HEADER = "ImageId,Label"
+
+_PIXELS = tuple(f"pixel{number}" for number in range(SIDE * SIDE))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of Kaggle's files.
+
+    Attributes:
+        x: uint8 (n, 28, 28), 0 = paper, 255 = ink.
+        y: uint8 (n,), labels 0–9.
+        x_test: uint8 (m, 28, 28), the rows without labels, or None where no test file was given.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -32,6 +55,39 @@ class Demo:
     train: Path
     test: Path
     answers: Path
+
+
+def load(train_csv: str | Path, test_csv: str | Path | None = None) -> Rows:
+    """Read Kaggle's files: plain, gzipped, or in the zip of the download.
+
+    ``train.csv`` has the columns ``label,pixel0…pixel783``, ``test.csv`` the pixels alone; pixel
+    number = 28 · row + column. Everything is checked before it is used.
+
+    Args:
+        train_csv: ``train.csv``, ``train.csv.gz``, or the zip that holds it.
+        test_csv: ``test.csv`` likewise (may be the same zip), or None.
+
+    Returns:
+        The digits, in the order of the files.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: The file is not what it should be; says where: file, row (the header is row 1)
+            and column.
+    """
+    rows = _read_csv(Path(train_csv), "train.csv", ("label", *_PIXELS))
+    labels, pixels = rows[:, 0].copy(), np.ascontiguousarray(rows[:, 1:])
+    if wrong := np.flatnonzero(labels >= CLASSES).tolist():
+        raise DataError(
+            f"{train_csv}, row {wrong[0] + 2}, column label: expected a digit 0–9; received "
+            f"{labels[wrong[0]]}"
+        )
+    tested = None if test_csv is None else _read_csv(Path(test_csv), "test.csv", _PIXELS)
+    return Rows(
+        x=pixels.reshape(-1, SIDE, SIDE),
+        y=labels,
+        x_test=None if tested is None else tested.reshape(-1, SIDE, SIDE),
+    )
 
 
 def make_demo(folder: str | Path, digits: Digits, *, seed: int = 0) -> Demo:
@@ -51,11 +107,9 @@ def make_demo(folder: str | Path, digits: Digits, *, seed: int = 0) -> Demo:
     y = np.concatenate([digits.y_train, digits.y_test])
     order = np.random.default_rng(seed).permutation(len(x))
     labelled, hidden = np.split(order, [round(0.6 * len(x))])
-    pixels = [f"pixel{number}" for number in range(x.shape[1])]
     demo = Demo(folder / "train.csv", folder / "test.csv", folder / "answers.csv")
-    train = np.column_stack([y[labelled], x[labelled]])
-    _write_table(demo.train, ["label", *pixels], train)
-    _write_table(demo.test, pixels, x[hidden])
+    _write_table(demo.train, ("label", *_PIXELS), np.column_stack([y[labelled], x[labelled]]))
+    _write_table(demo.test, _PIXELS, x[hidden])
     write_submission(demo.answers, y[hidden])
     return demo
 
@@ -69,8 +123,9 @@ def write_submission(path: str | Path, labels: np.ndarray) -> Path:
     """
     path, labels = Path(path), np.asarray(labels)
     if labels.ndim != 1 or not np.all(np.isin(labels, range(CLASSES))) or len(labels) == 0:
-        raise ValueError(f"labels must be (n,) whole numbers 0–9; received {labels.dtype} "
-                         f"{labels.shape}")  # fmt: skip
+        raise ValueError(
+            f"labels must be (n,) whole numbers 0–9; received {labels.dtype} {labels.shape}"
+        )
     rows = np.column_stack([np.arange(1, len(labels) + 1), labels.astype(np.uint8)])
     _write_table(path, HEADER.split(","), rows)
     read_submission(path, rows=len(labels))
@@ -99,27 +154,155 @@ def read_submission(path: str | Path, *, rows: int = ROWS) -> np.ndarray:
         received = repr(lines[0][:60]) if lines else "an empty file"
         raise DataError(f"{path}, row 1: expected {HEADER}; received {received}")
     if len(lines) - 1 != rows:
-        raise DataError(f"{path} should have {rows:,} rows after the header; it has "
-                        f"{len(lines) - 1:,}")  # fmt: skip
+        raise DataError(
+            f"{path} should have {rows:,} rows after the header; it has {len(lines) - 1:,}"
+        )
     labels = np.empty(rows, np.uint8)
     for number, line in enumerate(lines[1:], start=1):
         image_id, _, label = line.partition(",")
         if image_id != str(number):
-            raise DataError(f"{path}, row {number + 1}, column ImageId: expected {number}; "
-                            f"received {image_id[:30]!r}")  # fmt: skip
+            raise DataError(
+                f"{path}, row {number + 1}, column ImageId: expected {number}; received "
+                f"{image_id[:30]!r}"
+            )
         if label not in map(str, range(CLASSES)):
-            raise DataError(f"{path}, row {number + 1}, column Label: expected a digit 0–9; "
-                            f"received {label[:30]!r}")  # fmt: skip
+            raise DataError(
+                f"{path}, row {number + 1}, column Label: expected a digit 0–9; received "
+                f"{label[:30]!r}"
+            )
         labels[number - 1] = int(label)
     return labels
 
 
-def _write_table(path: Path, columns: list[str], rows: np.ndarray) -> None:
+def _read_csv(path: Path, member: str, columns: Sequence[str]) -> np.ndarray:
+    """Read whole numbers 0–255 under exactly these columns, uint8 (rows, columns)."""
+    from pyarrow import ArrowInvalid
+
+    try:
+        with _open_csv(path, member) as stream:
+            _check_header(stream.readline(100_000), path, columns)
+            try:
+                return _numbers(stream, path, columns)
+            except ArrowInvalid as error:
+                reason = str(error)
+        # The fast reader does not tell the row; this pass looks for nothing else.
+        with _open_csv(path, member) as stream:
+            stream.readline()
+            raise DataError(_first_fault(stream, path, columns) or f"{path}: {reason}")
+    except (EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged or cut off ({error}): download it again") from error
+
+
+@contextlib.contextmanager
+def _open_csv(path: Path, member: str) -> Iterator[BinaryIO]:
+    """Open a CSV file, by its first bytes: gzipped, in a zip (as ``member``), or plain."""
+    with contextlib.ExitStack() as stack:
+        start = stack.enter_context(path.open("rb")).read(4)
+        if start[:2] == b"\x1f\x8b":
+            yield stack.enter_context(gzip.open(path))
+        elif start == b"PK\x03\x04":
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            names = [name for name in archive.namelist() if name.endswith(".csv")]
+            found = [name for name in names if Path(name).name == member] or names
+            if len(found) != 1:
+                held = ", ".join(archive.namelist()[:5]) or "nothing"
+                raise DataError(f"{path} should hold one {member}; it holds {held}")
+            yield stack.enter_context(archive.open(found[0]))
+        else:
+            yield stack.enter_context(path.open("rb"))
+
+
+def _check_header(line: bytes, path: Path, columns: Sequence[str]) -> None:
+    if not line.strip():
+        raise DataError(f"{path} is empty")
+    if line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in line:
+        raise DataError(f"{path} is in UTF-16 or no text at all: save it as CSV in UTF-8")
+    if line.lstrip().startswith(b"<"):
+        raise DataError(
+            f"{path} is a web page, as Kaggle sends to whoever is not signed in: download it there"
+        )
+    words = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").strip().split(",")
+    found = [word.strip().strip('"') for word in words]
+    if found == list(columns):
+        return
+    wanted = "label, pixel0, …, pixel783" if "label" in columns else "pixel0, …, pixel783"
+    if found == ["ImageId", "Label"]:
+        what = "it is a submission (ImageId, Label)"
+    elif found == ["label", *columns]:
+        what = "it has labels, as train.csv has"
+    elif ["label", *found] == list(columns):
+        what = "it has no labels, as test.csv has none"
+    elif missing := [name for name in columns if name not in found]:
+        what = f"missing: {_some(missing)}"
+    elif extra := [name for name in found if name not in columns]:
+        what = f"not expected: {_some(extra)}"
+    elif len(found) != len(columns):
+        what = f"repeated: {_some([name for name in columns if found.count(name) > 1])}"
+    else:
+        pairs = enumerate(zip(found, columns, strict=True), start=1)
+        place, (name, right) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+        what = f"column {place} is {name}, not {right}"
+    raise DataError(f"{path}, row 1: the columns should be {wanted}; {what}")
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:30] for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _numbers(stream: BinaryIO, path: Path, columns: Sequence[str]) -> np.ndarray:
+    """Read the rows after the header, some thousands at a time, which bounds the memory."""
+    import pyarrow
+    from pyarrow import csv
+    from tqdm import tqdm
+
+    parts = []
+    try:
+        reader = csv.open_csv(
+            stream,
+            csv.ReadOptions(column_names=columns, block_size=4_000_000),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pyarrow.uint8()), null_values=[]
+            ),
+        )
+    except pyarrow.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            raise DataError(f"{path} has a header and no rows") from None
+        raise
+    # Kaggle's own file takes a busy machine three seconds, too few for a bar in a notebook.
+    with tqdm(desc=f"reading {path.name}", unit=" rows", delay=10) as progress:
+        for batch in reader:
+            parts.append(np.stack(batch.columns).T.copy())
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def _first_fault(stream: BinaryIO, path: Path, columns: Sequence[str]) -> str | None:
+    for number, line in enumerate(stream, start=2):
+        cells = line.strip().split(b",")
+        if not line.strip():
+            continue
+        if len(cells) != len(columns):
+            cut = "" if line.endswith(b"\n") else "; the file is cut off: download it again"
+            return (
+                f"{path}, row {number}: expected {len(columns)} values; received {len(cells)}{cut}"
+            )
+        for name, cell in zip(columns, cells, strict=True):
+            text = cell.strip().strip(b'"')
+            if not text.isdigit() or int(text) > 255:
+                return (
+                    f"{path}, row {number}, column {name}: expected a whole number 0–255; received "
+                    f"{text.decode('utf-8', 'replace')[:30]!r}"
+                )
+    return None
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: np.ndarray) -> None:
     """Write whole numbers as CSV without quotes, as Kaggle's files are, and move it into place."""
     import pyarrow
     from pyarrow import csv
 
-    table = pyarrow.table(list(np.asfortranarray(rows).T), names=columns)
+    table = pyarrow.table(list(np.asfortranarray(rows).T), names=list(columns))
     options = csv.WriteOptions(include_header=False)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         written = Path(folder) / path.name

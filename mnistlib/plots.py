@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandas.io.formats.style import Styler
 
-    from mnistlib.images import Stages
+    from mnistlib.preprocess import Stages
 
 INK = "gray_r"
 """Digits are drawn dark on light, as on paper."""
@@ -174,9 +174,7 @@ def boxes(
     ax = _axes(ax, (7, 7 * len(picture) / picture.shape[1] + 0.4))
     ax.imshow(picture, cmap="gray")
     for number, (left, top, right, bottom) in enumerate(found, 1):
-        frame = Rectangle((left, top), right - left, bottom - top, fill=False, lw=2, ls="--",
-                          ec=_WRONG)  # fmt: skip
-        ax.add_patch(frame)
+        _frame(ax, left, top, right, bottom, lw=2)
         ax.text(left, top - 4, f"{number}", color=_WRONG, weight="bold")
     ax.set_title(title)
     ax.set_axis_off()
@@ -187,7 +185,7 @@ def preprocessing(stages: Stages, *, title: str = "", ax: Axes | None = None) ->
     """Draw a picture on its way into MNIST's frame, from left to right.
 
     Args:
-        stages: What ``images.explain`` returns.
+        stages: What ``preprocess.explain`` returns.
         title: What to see.
         ax: Where to draw.
     """
@@ -204,10 +202,8 @@ def preprocessing(stages: Stages, *, title: str = "", ax: Axes | None = None) ->
         left, top, scale = _fit(ax, image, 1.12 * number, 0, cmap=cmap, limits=limits)
         ax.text(1.12 * number + 0.5, 1.04, caption, ha="center", va="top", fontsize=9)
         if image is stages.mask:
-            box = [edge * scale for edge in stages.box]
-            corner = (left + box[0], top + box[1])
-            ax.add_patch(Rectangle(corner, box[2] - box[0], box[3] - box[1], fill=False,
-                                   lw=1.5, ls="--", ec=_WRONG))  # fmt: skip
+            box = (at + edge * scale for at, edge in zip((left, top) * 2, stages.box, strict=True))
+            _frame(ax, *box, lw=1.5)
     ax.set(xlim=(-0.02, 1.12 * len(steps) - 0.1), ylim=(1.15, -0.02), aspect="equal", title=title)
     ax.set_axis_off()
     return ax
@@ -498,8 +494,8 @@ def trade_off(
     for name, course in (curves or {}).items():
         at, accuracy = np.transpose(course)
         ax.plot(at, 1 - accuracy, "o-", color="0.5", markersize=4)
-        ax.annotate(name, (at[0], 1 - accuracy[0]), xytext=(8, 2), textcoords="offset points",
-                    color="0.35")  # fmt: skip
+        start = (at[0], 1 - accuracy[0])
+        ax.annotate(name, start, xytext=(8, 2), textcoords="offset points", color="0.35")
     for (name, (at, accuracy)), marker in zip(points.items(), cycle("sDv^P*X"), strict=False):
         ax.plot(at, 1 - accuracy, marker, color=PALETTE[0], markersize=8)
         ax.annotate(name, (at, 1 - accuracy), xytext=(8, -4), textcoords="offset points")
@@ -542,13 +538,17 @@ def _fit(
     height, width = image.shape[:2]
     scale = 1 / max(height, width)
     left, top = left + (1 - width * scale) / 2, top + (1 - height * scale) / 2
-    ax.imshow(
-        image, cmap=cmap, vmin=limits[0], vmax=limits[1],
-        extent=(left, left + width * scale, top + height * scale, top),
-    )  # fmt: skip
+    extent = (left, left + width * scale, top + height * scale, top)
+    ax.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1], extent=extent)
     frame = Rectangle((left, top), width * scale, height * scale, fill=False, lw=0.5, ec="0.6")
     ax.add_patch(frame)
     return left, top, scale
+
+
+def _frame(ax: Axes, left: float, top: float, right: float, bottom: float, *, lw: float) -> None:
+    """Draw a dashed box around a digit."""
+    size = (right - left, bottom - top)
+    ax.add_patch(Rectangle((left, top), *size, fill=False, lw=lw, ls="--", ec=_WRONG))
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

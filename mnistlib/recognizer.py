@@ -1,4 +1,4 @@
-"""A trained network that says how sure it is, and says so when it is not."""
+"""A trained network that says how sure it is, and abstains where it is not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistlib import DISTRIBUTION, data, images, metrics, models, training
+from mnistlib import DISTRIBUTION, augment, data, metrics, models, preprocess, training
 from mnistlib._tensorflow import keras
+from mnistlib.pictures import Picture
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Answer:
 
     Attributes:
         digit: The likeliest digit, 0–9.
-        sure: Whether its probability reaches the recognizer's threshold.
+        sure: Whether its probability reaches the recognizer's threshold; if not, it abstains.
         top: The three likeliest digits with their calibrated probabilities, likeliest first.
     """
 
@@ -39,8 +40,9 @@ class Recognizer:
 
     Attributes:
         model: uint8 (n, 28, 28) in, probabilities (n, 10) out.
-        temperature: What its confidence is divided by, on the scale of log-odds, to be honest.
-        threshold: Least probability, 0–1, at which an answer counts as sure.
+        temperature: What the logarithms of its probabilities are divided by, so that confidence
+            matches accuracy (temperature scaling: Guo et al. 2017, arXiv:1706.04599).
+        threshold: Least probability, 0–1, at which an answer counts as sure; below, it abstains.
     """
 
     model: keras.Model
@@ -50,12 +52,11 @@ class Recognizer:
     def probabilities(self, digits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float (n, 10), of uint8 (n, 28, 28) or of one (28, 28).
 
-        Each is an average over the digit moved by up to a pixel in each direction, which is more
-        accurate and less sure of itself where the network hesitates.
+        Test-time augmentation: each is an average over the digit moved by up to a pixel in each
+        direction, which is more accurate and less sure of itself where the network hesitates.
         """
-        return metrics.apply_temperature(
-            models.predict_proba(self.model, digits, shifts=1), self.temperature
-        )
+        averaged = models.predict_tta(self.model, digits, shifts=1)
+        return metrics.apply_temperature(averaged, self.temperature)
 
     def answer(self, digits: np.ndarray) -> list[Answer]:
         """Name each of the uint8 (n, 28, 28), or the one (28, 28)."""
@@ -68,14 +69,14 @@ class Recognizer:
             for row in self.probabilities(digits)
         ]
 
-    def read(self, picture: images.Picture) -> list[tuple[images.Digit, Answer]]:
+    def read(self, picture: Picture) -> list[tuple[preprocess.Digit, Answer]]:
         """Find the digits of a picture, from left to right, and name each.
 
         Raises:
             NoDigitFound: The picture holds none.
             PictureError: It is no picture, is damaged, or is too large.
         """
-        found = images.segment(picture)
+        found = preprocess.segment(picture)
         return list(zip(found, self.answer(np.stack([one.image for one in found])), strict=True))
 
 
@@ -84,18 +85,19 @@ def calibrate(
 ) -> Recognizer:
     """Learn from digits that the network has not trained on how far to trust it.
 
-    The digits are varied as in training, because handwriting from elsewhere is less regular than
+    The digits are augmented as in training, because handwriting from elsewhere is less regular than
     MNIST's.
 
     Args:
         model: A trained network.
         x: Validation digits, uint8 (n, 28, 28).
         y: Their labels (n,).
-        answered: Share of these digits, 0–1, for which the answer shall count as sure.
-        seed: Of the variations.
+        answered: Share of these digits, 0–1, for which the answer shall count as sure; for the
+            others the recognizer abstains.
+        seed: Fixes the augmentation.
     """
-    x = np.asarray(images.vary(x, seed))
-    raw = models.predict_proba(model, x, shifts=1)
+    x = np.asarray(augment.distort(x, seed))
+    raw = models.predict_tta(model, x, shifts=1)
     temperature = metrics.fit_temperature(y, raw)
     confidence = metrics.apply_temperature(raw, temperature).max(axis=1)
     return Recognizer(model, temperature, float(np.quantile(confidence, 1 - answered)))
@@ -110,36 +112,43 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int = 0,
 ) -> tuple[Recognizer, metrics.Interval]:
-    """Train a network on varied digits and calibrate it; validation accuracy beside it.
+    """Train a network with data augmentation and calibrate it.
 
-    Nine tenths of the training digits train the network, and with them an eighth as many images
-    that are no digits, for which it learns to answer "each equally likely" (Hendrycks, Mazeika and
-    Dietterich 2019, arXiv:1812.04606). The other tenth measures the network, and fits temperature
-    and threshold. The test digits are not touched.
+    Nine tenths of the training digits train the network, and with them an eighth as many
+    out-of-distribution images, for which it learns to answer "each equally likely" (outlier
+    exposure: Hendrycks, Mazeika and Dietterich 2019, arXiv:1812.04606). The other tenth measures
+    the network, and fits temperature and threshold. The test digits are not touched.
 
     Args:
         name: One of ``models.NAMES``.
         digits: Where to learn from; None loads what ``data.load`` finds.
         epochs: None: those of the network's recipe, and at least eight.
-        seed: Fixes split, initial weights, order and variations.
+        seed: Fixes split, initial weights, order and augmentation.
         callbacks: Keras callbacks.
         verbose: As Keras's: 0 silent, 1 a bar, 2 a line for each epoch.
+
+    Returns:
+        The recognizer, and the network's accuracy on the validation digits.
+
+    Raises:
+        ValueError: The name is not known.
     """
     digits = digits or data.load()
     x, y, x_val, y_val = data.split(digits.x_train, digits.y_train, validation=0.1, seed=seed)
-    foreign = no_digits(x, y, count=len(x) // 8, seed=seed)
-    targets = np.eye(data.CLASSES, dtype=np.float32)[y]
-    undecided = np.full((len(foreign), data.CLASSES), 1 / data.CLASSES, np.float32)
     model = models.build(name, seed=seed)
-    recipe = training.find_recipe(name)
+    outliers = out_of_distribution(x, y, count=len(x) // 8, seed=seed)
+    targets = np.eye(data.CLASSES, dtype=np.float32)[y]
+    undecided = np.full((len(outliers), data.CLASSES), 1 / data.CLASSES, np.float32)
+    recipe = training.RECIPES[name]
     training.fit(
         model,
-        np.concatenate([x, foreign]),
+        np.concatenate([x, outliers]),
         np.concatenate([targets, undecided]),
+        recipe=name,
         epochs=max(8, recipe.epochs) if epochs is None else epochs,
-        augment=recipe.augment or images.vary,
-        # Images that are no digits stay hard, and would take most of the steps.
-        focus=0,
+        augment=recipe.augment or augment.distort,
+        # The out-of-distribution images stay hard, and would take most of the steps.
+        hard_example_mining=0,
         seed=seed,
         callbacks=callbacks,
         verbose=verbose,
@@ -148,8 +157,8 @@ def train(
     return calibrate(model, x_val, y_val, seed=seed), metrics.accuracy_interval(y_val, right)
 
 
-def no_digits(x: np.ndarray, y: np.ndarray, *, count: int, seed: int = 0) -> np.ndarray:
-    """Make images of handwriting that are no digits, out of digits.
+def out_of_distribution(x: np.ndarray, y: np.ndarray, *, count: int, seed: int = 0) -> np.ndarray:
+    """Make out-of-distribution images out of digits: handwriting, but no digits.
 
     A quarter each: digits turned by a right angle, mirrored, upside down, and two digits written
     over each other; of each only classes that do not become a digit by it.
@@ -189,7 +198,7 @@ def ready(digits: data.Digits) -> Recognizer:
     from tqdm.keras import TqdmCallback
 
     kind = "mnist" if digits.is_mnist else "sample"
-    path = Path(pooch.os_cache(DISTRIBUTION)) / f"recognizer-1-{kind}.keras"
+    path = Path(pooch.os_cache(DISTRIBUTION)) / f"recognizer-2-{kind}.keras"
     if path.is_file():
         return load(path)
     bar = TqdmCallback(verbose=0, desc="training cnn_fast once", mininterval=1)

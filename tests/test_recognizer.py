@@ -1,18 +1,20 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from mnistlib import data, drawing, images, metrics, models, recognizer
+from mnistlib import augment, data, drawing, metrics, models, preprocess, recognizer
 
 
 def accuracy(reader, pictures, labels):
-    answers = reader.answer(images.to_mnist_all(pictures))
+    answers = reader.answer(preprocess.to_mnist_all(pictures))
     return np.mean([answer.digit == label for answer, label in zip(answers, labels, strict=True)])
 
 
 def unsure(reader, pictures):
-    return np.mean([not answer.sure for answer in reader.answer(images.to_mnist_all(pictures))])
+    return np.mean([not answer.sure for answer in reader.answer(preprocess.to_mnist_all(pictures))])
 
 
 def test_reads_drawings_and_photographs_that_never_were_mnist(reader, mnist):
@@ -29,19 +31,19 @@ def test_reads_digits_of_other_people(reader, mnist):
     assert accuracy(reader, other.images[:400], other.target[:400]) >= 0.92
 
 
-def test_letters_and_doodles_are_declined_far_more_often_than_digits(reader, mnist):
+def test_it_abstains_far_more_often_for_letters_and_doodles_than_for_digits(reader, mnist):
     digits = [drawing.strokes(n % 10, n) for n in range(100)]
     letters = [drawing.strokes(sign, seed) for sign in drawing.LETTERS for seed in range(7)]
     doodles = [drawing.scribble(seed) for seed in range(60)]
-    declined = unsure(reader, digits)
-    assert declined <= 0.15
-    assert unsure(reader, letters) >= 3 * max(declined, 0.05)
-    assert unsure(reader, doodles) >= 3 * max(declined, 0.05)
+    abstained = unsure(reader, digits)
+    assert abstained <= 0.15
+    assert unsure(reader, letters) >= 3 * max(abstained, 0.05)
+    assert unsure(reader, doodles) >= 3 * max(abstained, 0.05)
 
 
-def test_no_digits_are_made_of_digits_and_fixed_by_their_seed(digits):
+def test_out_of_distribution_images_are_made_of_digits_and_fixed_by_their_seed(digits):
     x, y = digits.x_train[:500], digits.y_train[:500]
-    made, again, other = (recognizer.no_digits(x, y, count=40, seed=n) for n in (0, 0, 1))
+    made, again, other = (recognizer.out_of_distribution(x, y, count=40, seed=n) for n in (0, 0, 1))
     assert made.shape == (40, 28, 28)
     assert made.dtype == np.uint8
     assert np.array_equal(made, again)
@@ -52,7 +54,7 @@ def test_no_digits_are_made_of_digits_and_fixed_by_their_seed(digits):
     assert all(image[::-1, ::-1].tobytes() in known for image in made[20:30])
 
 
-def test_upside_down_digits_are_declined_though_digits_are_not(reader, mnist):
+def test_it_abstains_for_digits_upside_down_though_not_for_digits(reader, mnist):
     turned = [n for n in range(400) if mnist.y_test[n] in (3, 4, 7)]
     upside_down = reader.answer(mnist.x_test[turned][:, ::-1, ::-1])
     upright = reader.answer(mnist.x_test[turned])
@@ -60,8 +62,20 @@ def test_upside_down_digits_are_declined_though_digits_are_not(reader, mnist):
     assert np.mean([not answer.sure for answer in upright]) < 0.05
 
 
+def test_probabilities_are_the_mean_over_nine_moves_tempered(reader, digits):
+    moves = [(rows, columns) for rows in (-1, 0, 1) for columns in (-1, 0, 1)]
+    x = digits.x_test[:20]
+    mean = np.mean(
+        [reader.model.predict(ndimage.shift(x, (0, *move), order=0), verbose=0) for move in moves],
+        axis=0,
+    )
+    tempered = mean ** (1 / reader.temperature)
+    expected = tempered / tempered.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(reader.probabilities(x), expected, atol=1e-4)
+
+
 def test_calibrated_confidence_is_near_the_accuracy(reader, digits):
-    x = np.asarray(images.vary(digits.x_test, 5))
+    x = np.asarray(augment.distort(digits.x_test, 5))
     found = metrics.calibration(digits.y_test, reader.probabilities(x))
     assert found.error < (0.01 if digits.is_mnist else 0.04)
 
@@ -71,9 +85,9 @@ def test_the_share_asked_for_is_answered(reader, digits):
     strict, lax = (
         recognizer.calibrate(reader.model, x, y, answered=share) for share in (0.8, 0.99)
     )
-    varied = np.asarray(images.vary(x, 0))
+    augmented = np.asarray(augment.distort(x, 0))
     for made, share in ((strict, 0.8), (lax, 0.99)):
-        sure = np.mean([answer.sure for answer in made.answer(varied)])
+        sure = np.mean([answer.sure for answer in made.answer(augmented)])
         assert sure == pytest.approx(share, abs=0.002)
     assert strict.threshold > lax.threshold
 
@@ -86,6 +100,25 @@ def test_an_answer_names_the_three_likeliest_in_order(reader, digits):
     assert answer.digit == answer.top[0][0] == int(reader.probabilities(digits.x_test[:1]).argmax())
     assert answer.sure == (shares[0] >= reader.threshold)
     assert str(answer).startswith(str(answer.digit) if answer.sure else "not sure")
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "trained"),
+    [("dense_32_16", None, 10), ("cnn_fast", None, 8), ("cnn_fast", 1, 1)],
+)
+def test_train_takes_the_recipes_epochs_and_at_least_eight(sample, name, epochs, trained):
+    from mnistlib._tensorflow import keras
+
+    few = dataclasses.replace(sample, x_train=sample.x_train[:500], y_train=sample.y_train[:500])
+    seen = []
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    recognizer.train(name, few, epochs=epochs, callbacks=[count])
+    assert len(seen) == trained
+
+
+def test_train_refuses_a_network_that_is_not_known(sample):
+    with pytest.raises(ValueError, match="name must be one of"):
+        recognizer.train("resnet", sample)
 
 
 def test_read_names_digits_from_left_to_right(reader):
@@ -141,4 +174,4 @@ def test_ready_trains_once_and_keeps_the_result(nowhere, monkeypatch, capsys):
     assert len(trained) == 1
     assert again.threshold == first.threshold
     kept = {path.name for path in nowhere.cache.rglob("recognizer*")}
-    assert kept == {"recognizer-1-sample.keras", "recognizer-1-sample.json"}
+    assert kept == {"recognizer-2-sample.keras", "recognizer-2-sample.json"}

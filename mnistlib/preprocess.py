@@ -1,15 +1,13 @@
-"""Pictures made into the digits MNIST would hold; digits varied at random for training.
+"""Preprocessing: of any picture, the digits in it as MNIST would hold them.
 
-Imports without TensorFlow, which ``vary`` loads when it is called.
+Imports without TensorFlow.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -18,16 +16,21 @@ from scipy import ndimage
 from mnistlib.data import SIDE
 from mnistlib.pictures import Picture, read
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+STEPS = ("background", "polarity", "box", "center", "thicken")
+"""The steps of ``to_mnist`` that can be left out, to see what each is good for."""
+
+# Pictures are worked on at this size: no longer than the first, no shorter than the second.
+_LONGEST = 800
+_SHORTEST = 224
+# Median absolute deviation → standard deviation, for normally distributed noise.
+_NORMAL = 1.4826
+# Side of the box into which MNIST's digits are scaled, and the least width of a stroke in it.
+_BOX = 20
+_THINNEST = 2.0
 
 
 class NoDigitFound(ValueError):
     """The picture holds nothing that could be a digit."""
-
-
-STEPS = ("background", "polarity", "box", "center", "thicken")
-"""The steps of ``to_mnist`` that can be left out, to see what each is good for."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,15 @@ def segment(picture: Picture) -> list[Digit]:
     ink, mask = _ink_and_mask(grey, frozenset())
     found = []
     for group in sorted(_groups(mask), key=_box):
-        left, top, right, bottom = _box(group)
+        left, top, right, bottom = (edge / factor for edge in _box(group))
+        # The sides were rounded when the picture shrank: the digit ends within the picture.
+        width, height = image.size
         box = (
-            *(math.floor(edge / factor) for edge in (left, top)),
-            # The sides were rounded when the picture shrank.
-            *(min(side, math.ceil(edge / factor))
-              for side, edge in zip(image.size, (right, bottom), strict=True)),
-        )  # fmt: skip
+            math.floor(left),
+            math.floor(top),
+            min(width, math.ceil(right)),
+            min(height, math.ceil(bottom)),
+        )
         found.append(Digit(image=_normalized(group, ink, frozenset())[1], box=box))
     return found
 
@@ -145,12 +150,6 @@ def resize_plainly(picture: Picture) -> np.ndarray:
     """Squeeze a picture into uint8 (28, 28) as most examples do: grey, resized, ink made light."""
     grey = read(picture).convert("L").resize((SIDE, SIDE))
     return 255 - np.asarray(grey)
-
-
-_LONGEST = 800
-_SHORTEST = 224
-# Median absolute deviation → standard deviation, for normally distributed noise.
-_NORMAL = 1.4826
 
 
 def _checked_steps(without: Collection[str]) -> frozenset[str]:
@@ -174,8 +173,7 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
     if image.mode == "L":
         return np.asarray(image), factor
     channels = [np.asarray(image.convert("L")), *np.moveaxis(np.asarray(image), -1, 0)]
-    spreads = [float(np.subtract(*np.percentile(channel[::2, ::2], (99.5, 0.5))))
-               for channel in channels]  # fmt: skip
+    spreads = [np.ptp(np.percentile(channel[::2, ::2], (0.5, 99.5))) for channel in channels]
     # Yellow ink is nearly as light as paper, but not in the blue channel.
     best = int(np.argmax(spreads))
     return channels[best if spreads[best] > 1.5 * spreads[0] else 0], factor
@@ -191,9 +189,10 @@ def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray
     )
     paper = np.median(border)
     even = _NORMAL * np.median(np.abs(border - paper)) < 0.02 or "background" in without
-    grounds = [paper] if even else [
-        ndimage.uniform_filter(light, max(light.shape) // share) for share in (2, 6)
-    ]  # fmt: skip
+    grounds = [paper]
+    if not even:
+        windows = (max(light.shape) // share for share in (2, 6))
+        grounds = [ndimage.uniform_filter(light, window) for window in windows]
     # Strokes are few and differ much: the sign of the third moment is their side. A shadow can
     # outweigh small dark digits in the wider view, and thick ones look light in the narrower.
     if "polarity" not in without and all(np.mean((light - at) ** 3) > 0 for at in grounds):
@@ -255,9 +254,8 @@ def _without_edges(mask: np.ndarray, *, cut: bool = False) -> np.ndarray:
     contact = np.bincount(rim, minlength=len(boxes) + 1)[1:]
     # A band along a whole side is no digit, whatever else there is.
     shares = sides / mask.shape
-    foreign = (contact > 0) & (shares.max(axis=1, initial=0) > 0.9) & (
-        shares.min(axis=1, initial=1) < 0.3
-    ) & (contact >= 0.9 * sizes)  # fmt: skip
+    band = (shares.max(axis=1, initial=0) > 0.9) & (shares.min(axis=1, initial=1) < 0.3)
+    foreign = band & (contact > 0) & (contact >= 0.9 * sizes)
     free = max(sizes[contact == 0], default=0)
     # A shadow's corner is filled, which a digit on squared paper is not, though it touches too.
     filled = areas >= 0.25 * sides.prod(axis=1)
@@ -376,9 +374,10 @@ def _groups(mask: np.ndarray) -> list[np.ndarray]:
     masks = [np.isin(labels, [stroke.number for stroke in group]) for group in groups]
     sizes = [_longest(_box(group)) for group in masks]
     masks = [
-        group for group, size in zip(masks, sizes, strict=True)
+        group
+        for group, size in zip(masks, sizes, strict=True)
         if size >= 0.25 * max(sizes) and not _is_blob(group)
-    ]  # fmt: skip
+    ]
     if not masks:
         raise NoDigitFound("the picture holds blots, but no strokes that could be a digit")
     return masks
@@ -437,10 +436,6 @@ def _longest(box: tuple[int, int, int, int]) -> int:
     return max(right - left, bottom - top)
 
 
-_BOX = 20
-_THINNEST = 2.0
-
-
 def _normalized(
     group: np.ndarray, ink: np.ndarray, without: frozenset[str]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -480,176 +475,3 @@ def _normalized(
     image = padded.resize((SIDE, SIDE), Image.Resampling.BOX, box=frame)
     digit = padded.crop([round(edge) for edge in frame])
     return np.asarray(digit, np.float32) / 255, np.asarray(image)
-
-
-def shift(images: np.ndarray, *, rows: int = 0, columns: int = 0) -> np.ndarray:
-    """Move images down by ``rows`` and right by ``columns`` pixels; what leaves the frame is lost.
-
-    Args:
-        images: (n, height, width) of any type.
-        rows: Pixels to move down; negative moves up.
-        columns: Pixels to move right; negative moves left.
-
-    Returns:
-        An array of the same shape and type, filled with 0 where nothing moved in.
-    """
-    moved = np.zeros_like(images)
-    height, width = images.shape[1:]
-    to_rows, from_rows = _overlap(height, rows)
-    to_columns, from_columns = _overlap(width, columns)
-    moved[:, to_rows, to_columns] = images[:, from_rows, from_columns]
-    return moved
-
-
-def vary(
-    images: tf.Tensor | np.ndarray,
-    seed: int,
-    *,
-    degrees: float = 10.0,
-    zoom: float = 0.1,
-    pixels: float = 2.0,
-    elastic: float = 0.0,
-    deslanted: float = 0.0,
-) -> tf.Tensor:
-    """Rotate, stretch, move and bend each image at random, a whole batch in one operation.
-
-    Each image gets its own angle, its own factors across and down, and its own move, drawn evenly
-    from the ranges given, and its own bend: displacements drawn at 5 × 5 points and interpolated
-    between them, a cheap form of the elastic distortions of Simard, Steinkraus and Platt 2003
-    (ICDAR, section 2). Values between pixels are interpolated bilinearly.
-
-    Args:
-        images: uint8 (n, 28, 28).
-        seed: The same seed gives the same images.
-        degrees: Largest rotation either way.
-        zoom: Largest relative change of width and of height, 0–1.
-        pixels: Largest move in either direction.
-        elastic: Standard deviation of the displacement at the 25 points, pixels.
-        deslanted: Share of the images, 0–1, that are first stood upright as by ``deslant``.
-
-    Returns:
-        uint8 (n, 28, 28).
-    """
-    from mnistlib._tensorflow import tf
-
-    images = tf.convert_to_tensor(images)
-    draw, one_each = np.random.default_rng(seed), (len(images), 1, 1)
-    angle = np.radians(draw.uniform(-degrees, degrees, one_each))
-    across, down = (1 + draw.uniform(-zoom, zoom, one_each) for _ in range(2))
-    move_x, move_y = (draw.uniform(-pixels, pixels, one_each) for _ in range(2))
-    # Where each pixel of the result is read from: x = a·column + b·row + move, from the middle.
-    affine = (
-        *(np.cos(angle) / across, np.sin(angle) / across, move_x),
-        *(-np.sin(angle) / down, np.cos(angle) / down, move_y),
-    )
-    bend = draw.standard_normal((2, len(images), 5, 5), np.float32) * np.float32(elastic)
-    if deslanted:
-        chosen = draw.random(one_each) < deslanted
-        affine = _after(affine, *(chosen * part for part in _slant(np.asarray(images))))
-    affine = [part.astype(np.float32) for part in affine]
-    return _compiled_vary()(images, affine, bend if elastic else None)
-
-
-def deslant(images: np.ndarray) -> np.ndarray:
-    """Stand each digit upright: shear it until its rows' centres lie below one another.
-
-    The shear is that of the straight line through the ink that the second moments give, as for the
-    deslanted digits of LeCun, Bottou, Bengio and Haffner 1998 (section III-A). The centre of the
-    ink comes to the middle of the frame.
-
-    Args:
-        images: uint8 (n, 28, 28).
-
-    Returns:
-        uint8 (n, 28, 28).
-    """
-    one, zero = np.ones((len(images), 1, 1)), np.zeros((len(images), 1, 1))
-    affine = _after((one, zero, zero, zero, one, zero), *_slant(images))
-    affine = [part.astype(np.float32) for part in affine]
-    return np.asarray(_compiled_vary()(images, affine, None))
-
-
-_STEEPEST = 0.7
-
-
-def _slant(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measure how far each digit leans, columns a row, and where its ink is centred: (n, 1, 1).
-
-    The centre is the column and the row, from the middle of the image; of a blank image, all are 0.
-    """
-    ink = images.astype(np.float32)
-    places = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
-    by_row, by_column = ink.sum(axis=2), ink.sum(axis=1)
-    total = np.maximum(by_row.sum(axis=1), 1)
-    row, column = by_row @ places / total, by_column @ places / total
-    rows, columns = places - row[:, None], places - column[:, None]
-    spread = np.maximum((by_row * rows**2).sum(axis=1), 1)
-    together = np.einsum("nr,nr->n", np.einsum("nrc,nc->nr", ink, columns), rows)
-    lean = np.clip(together / spread, -_STEEPEST, _STEEPEST)
-    return tuple(part[:, None, None] for part in (lean, column, row))
-
-
-def _after(
-    affine: tuple[np.ndarray, ...], lean: np.ndarray, column: np.ndarray, row: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Read not from the image where ``affine`` says, but from the image made upright."""
-    a, b, move_x, c, d, move_y = affine
-    return (a + lean * c, b + lean * d, move_x + lean * move_y + column, c, d, move_y + row)
-
-
-@functools.cache
-def _compiled_vary() -> Callable:
-    """Compile the arithmetic of ``vary`` into one pass over the pixels."""
-    from mnistlib._tensorflow import tf
-
-    def varied(images, affine, bend):
-        a, b, move_x, c, d, move_y = affine
-        height, width = images.shape[1:]
-        row = tf.range(float(height))[None, :, None] - (height - 1) / 2
-        column = tf.range(float(width))[None, None, :] - (width - 1) / 2
-        x = a * column + b * row + move_x + (width - 1) / 2
-        y = c * column + d * row + move_y + (height - 1) / 2
-        if bend is not None:
-            down, across = (_splines(bend.shape[2], length) for length in (height, width))
-            bend_x, bend_y = tf.unstack(tf.einsum("rp,knpq,cq->knrc", down, bend, across))
-            x, y = x + bend_x, y + bend_y
-        return tf.cast(tf.round(_bilinear(images, x, y)), images.dtype)
-
-    return tf.function(varied, jit_compile=True, autograph=False, reduce_retracing=False)
-
-
-def _bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Read each image (n, height, width) at columns x and rows y (n, …); paper all around."""
-    from mnistlib._tensorflow import tf
-
-    height, width = images.shape[1:]
-    x, y = tf.clip_by_value(x, -1.0, float(width)), tf.clip_by_value(y, -1.0, float(height))
-    left, top = tf.floor(x), tf.floor(y)
-    right_share, low_share = x - left, y - top
-    # One pixel of paper before the image, and two behind it, the second for places on the first.
-    pixels = tf.reshape(tf.pad(images, [[0, 0], [1, 2], [1, 2]]), [images.shape[0], -1])
-    line = width + 3
-    first = (tf.cast(top, tf.int32) + 1) * line + tf.cast(left, tf.int32) + 1
-
-    def at(offset):
-        return tf.cast(tf.gather(pixels, first + offset, batch_dims=1), tf.float32)
-
-    upper = at(0) * (1 - right_share) + at(1) * right_share
-    lower = at(line) * (1 - right_share) + at(line + 1) * right_share
-    return upper * (1 - low_share) + lower * low_share
-
-
-def _splines(points: int, length: int) -> np.ndarray:
-    """Weights, float32 (length, points), of a cubic spline through evenly spaced points."""
-    from scipy.interpolate import CubicSpline
-
-    spline = CubicSpline(np.linspace(0, 1, points), np.eye(points))
-    return spline(np.linspace(0, 1, length)).astype(np.float32)
-
-
-def _overlap(length: int, offset: int) -> tuple[slice, slice]:
-    """Slices of the target and of the source that a move by ``offset`` maps onto each other."""
-    kept = max(0, length - abs(offset))
-    target = max(0, offset)
-    source = max(0, -offset)
-    return slice(target, target + kept), slice(source, source + kept)
