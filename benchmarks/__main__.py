@@ -58,15 +58,15 @@ def quick() -> Iterator[Measurement]:
     # In turn: a busy minute of the machine must not look like a property of one size or network.
     for _ in range(3):
         for digits in (1_000, 10_000, 60_000, 200_000, 1_000_000):
-            yield Measurement(f"epoch of {digits} digits", "epoch",
-                              {"model": "dense_128", "digits": digits})  # fmt: skip
+            keywords = {"model": "dense_128", "digits": digits}
+            yield Measurement(f"epoch of {digits} digits", "epoch", keywords)
         for batch in (32, 64, 128, 256, 512, 1024, 2048, 4096):
-            yield Measurement(f"epoch in batches of {batch}", "epoch",
-                              {"model": "dense_128", "batch_size": batch})  # fmt: skip
+            keywords = {"model": "dense_128", "batch_size": batch}
+            yield Measurement(f"epoch in batches of {batch}", "epoch", keywords)
         for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
             yield Measurement(f"epoch of {model}", "epoch", {"model": model, "epochs": 5})
     for _ in range(3):
-        yield Measurement("Kaggle's train.csv: load_kaggle", "read_kaggle")
+        yield Measurement("Kaggle's train.csv: kaggle.load", "read_kaggle")
         yield Measurement("Kaggle's train.csv: pandas", "read_kaggle", {"by": "pandas"})
     yield Measurement("Kaggle, from nothing to a submission", "kaggle")
     yield Measurement("series", "series")
@@ -75,17 +75,14 @@ def quick() -> Iterator[Measurement]:
 def steps() -> Iterator[Measurement]:
     """List the changes that lead from keras.io's network to ``cnn_fast``, one at a time."""
     yield Measurement(report.CONVNET, "keras_io_convnet", {}, "peers")
-    yield Measurement(f"{report.CONVNET}, one-cycle", "keras_io_convnet",
-                      {"epochs": 4, "one_cycle": True}, "peers")  # fmt: skip
+    shorter = {"epochs": 4, "one_cycle": True}
+    yield Measurement(f"{report.CONVNET}, one-cycle", "keras_io_convnet", shorter, "peers")
     for seed in range(5):
         plain = {"model": "cnn_fast", "seed": seed}
         if seed < 3:
             yield Measurement("cnn_fast, Keras fit", "keras_cnn_fast", {"seed": seed}, "peers")
-            yield Measurement(
-                "cnn_fast, compiled loop without XLA", "train", plain | {"jit_compile": False}
-            )
         yield Measurement("cnn_fast", "train", plain)
-        yield Measurement("cnn_fast, focus", "train", plain | {"focus": 0.5})
+        yield Measurement(report.MINING, "train", plain | {"hard_example_mining": 0.5})
         yield Measurement("dense_128", "train", {"model": "dense_128", "seed": seed})
 
 
@@ -97,8 +94,7 @@ def full() -> Iterator[Measurement]:
         yield Measurement("cnn_best", "train", best)
     yield Measurement("ensemble", "ensemble", {"kept": members})
     for seed in range(5):
-        longer = {"model": "cnn_fast", "seed": seed, "epochs": report.LONGER_EPOCHS,
-                  "label_smoothing": 0.1, "views": True}  # fmt: skip
+        longer = {"model": "cnn_fast", "seed": seed, "epochs": report.LONGER_EPOCHS, "views": True}
         yield Measurement(report.LONGER, "train_augmented", longer)
     for seed in range(5):
         yield Measurement("dense_best", "train", {"model": "dense_best", "seed": seed})
@@ -141,8 +137,8 @@ def measure(one: Measurement) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.json"
         command = [sys.executable, "-m", f"benchmarks.{one.module}", one.function]
-        subprocess.run([*command, json.dumps(one.keywords), str(path)], cwd=FOLDER.parent,
-                       stdout=subprocess.DEVNULL, check=True)  # fmt: skip
+        command += [json.dumps(one.keywords), str(path)]
+        subprocess.run(command, cwd=FOLDER.parent, stdout=subprocess.DEVNULL, check=True)
         return json.loads(path.read_text())
 
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,8 @@ def train(
 ) -> dict:
     """Train a network of the series by its recipe, or with other options; test it once.
 
-    With ``views``, the answer is averaged over each digit as written and upright, in nine places.
+    With ``views``, the answer is by test-time augmentation: the average over each digit as written
+    and deslanted, in nine places.
     ``keep`` names a file for the probabilities of the test digits.
     """
     from mnistlib import data, metrics, models, training
@@ -36,9 +36,12 @@ def train(
     digits = data.load("mnist")
     start = time.perf_counter()
     network = models.build(model, seed=seed)
-    training.fit(network, digits.x_train, digits.y_train, seed=seed, **options)
+    training.fit(network, digits.x_train, digits.y_train, recipe=model, seed=seed, **options)
     seconds = time.perf_counter() - start
-    probabilities = models.predict_proba(network, digits.x_test, shifts=int(views), deslanted=views)
+    if views:
+        probabilities = models.predict_tta(network, digits.x_test, deslanted=True)
+    else:
+        probabilities = models.predict_proba(network, digits.x_test)
     if keep:
         Path(keep).parent.mkdir(parents=True, exist_ok=True)
         np.save(keep, probabilities)
@@ -48,10 +51,11 @@ def train(
 
 def train_augmented(model: str, **options: int | float) -> dict:
     """Train as ``cnn_best`` is trained, whatever the recipe of the network says."""
-    from mnistlib import images
+    from mnistlib.training import RECIPES
 
-    varied = partial(images.vary, elastic=0.5, deslanted=0.5)
-    return train(model, augment=varied, focus=0.5, **options)
+    best = RECIPES["cnn_best"]
+    smoothing = {"label_smoothing": best.label_smoothing, "hard_example_mining": 0.5}
+    return train(model, augment=best.augment, **smoothing, **options)
 
 
 def ensemble(kept: list[str]) -> dict:
@@ -81,10 +85,8 @@ def epoch(model: str, *, digits: int = 60_000, batch_size: int = 128, epochs: in
     watch = _keras().callbacks.LambdaCallback(
         on_epoch_end=lambda *_: ends.append(time.perf_counter())
     )
-    training.fit(
-        network, mnist.x_train[order], mnist.y_train[order], epochs=epochs, batch_size=batch_size,
-        callbacks=[watch], augment=False, focus=0,
-    )  # fmt: skip
+    x, y = mnist.x_train[order], mnist.y_train[order]
+    training.fit(network, x, y, epochs=epochs, batch_size=batch_size, callbacks=[watch])
     return {
         "seconds": float(np.median(np.diff(ends))),
         "operations": _operations(network) * digits,
@@ -133,7 +135,7 @@ def memory(model: str = "dense_128") -> dict:
     return {"megabytes": _peak() - before}
 
 
-def read_kaggle(*, by: str = "load_kaggle") -> dict:
+def read_kaggle(*, by: str = "kaggle.load") -> dict:
     """Read train.csv of 42,000 rows; seconds, and how far memory rose over the imports, MB.
 
     ``by="pandas"`` is the peer: plain ``read_csv`` and conversion to bytes.
@@ -141,7 +143,7 @@ def read_kaggle(*, by: str = "load_kaggle") -> dict:
     import pandas as pd
     import pyarrow.csv  # noqa: F401 - loaded before the clock starts
 
-    from mnistlib import data
+    from mnistlib import kaggle
 
     with tempfile.TemporaryDirectory() as folder:
         # In another process, whose memory does not count.
@@ -153,7 +155,7 @@ def read_kaggle(*, by: str = "load_kaggle") -> dict:
             labels = table.pop("label").to_numpy(np.uint8)
             table.to_numpy().astype(np.uint8).reshape(-1, 28, 28)
         else:
-            rows = data.load_kaggle(path)
+            rows = kaggle.load(path)
             labels = rows.y
         seconds = time.perf_counter() - start
     return {"seconds": seconds, "megabytes": _peak() - before, "rows": len(labels)}

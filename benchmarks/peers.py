@@ -62,13 +62,13 @@ def torch_dense(*, batch_size: int, epochs: int = 10, seed: int = 0) -> dict:
 
 
 def keras_cnn_fast(*, seed: int = 0) -> dict:
-    """Train cnn_fast by its recipe, but by Keras's own loop and layers."""
-    from mnistlib import data, models, training
+    """Train cnn_fast by its recipe, but by Keras's own loop."""
+    from mnistlib import compiling, data, models, training
 
     digits, recipe = data.load("mnist"), training.RECIPES["cnn_fast"]
     start = time.perf_counter()
     network = models.build("cnn_fast", seed=seed)
-    training.compile_model(
+    compiling.compile_model(
         network, learning_rate=recipe.learning_rate, one_cycle_steps=recipe.epochs * 469
     )
     network.fit(digits.x_train, digits.y_train, batch_size=128, epochs=recipe.epochs, verbose=0)
@@ -83,7 +83,7 @@ def keras_io_convnet(*, epochs: int = 15, seed: int = 0, one_cycle: bool = False
     Validation as the recipe has it. The clock stands still while the test set is looked at. With
     ``one_cycle``, the learning rate rises to 0.01 and falls to zero, instead of staying at 0.001.
     """
-    from mnistlib import data, training
+    from mnistlib import compiling, data
     from mnistlib._tensorflow import keras
 
     layers, digits = keras.layers, data.load("mnist")
@@ -103,7 +103,7 @@ def keras_io_convnet(*, epochs: int = 15, seed: int = 0, one_cycle: bool = False
             layers.Dense(10, activation="softmax"),
         ]
     )
-    training.compile_model(
+    compiling.compile_model(
         network,
         one_hot=True,
         learning_rate=1e-2 if one_cycle else 1e-3,
@@ -119,10 +119,9 @@ def keras_io_convnet(*, epochs: int = 15, seed: int = 0, one_cycle: bool = False
         curve.append([now - start - looking, float(np.mean(answers == digits.y_test))])
         looking += time.perf_counter() - now
 
-    network.fit(
-        x, y, batch_size=128, epochs=epochs, validation_split=0.1, verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=look)],
-    )  # fmt: skip
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=look)
+    own = {"batch_size": 128, "validation_split": 0.1}
+    network.fit(x, y, epochs=epochs, verbose=0, callbacks=[watch], **own)
     return {"seconds": curve[-1][0], "accuracy": curve[-1][1], "curve": curve}
 
 

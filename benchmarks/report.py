@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import matplotlib
@@ -17,7 +18,8 @@ from mnistlib.metrics import mean_sd, percent
 FOLDER = Path(__file__).resolve().parent
 CONVNET = "keras.io mnist_convnet"
 LONGER_EPOCHS = 10
-LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, varied"
+MINING = "cnn_fast, hard example mining"
+LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, augmented"
 
 
 def table(results: dict) -> str:
@@ -70,7 +72,7 @@ def _rows(results: dict):
         yield f"{CONVNET}: 99.0 % of the test digits", after
         end, accuracy = curve[-1]
         yield f"{CONVNET}: {len(curve)} epochs", f"{end:.0f} s, {percent(accuracy)}"
-    for name in ("dense_128", "cnn_fast", "cnn_fast, focus", LONGER, "cnn_best", "dense_best"):
+    for name in ("dense_128", "cnn_fast", MINING, LONGER, "cnn_best", "dense_best"):
         if name in results:
             count = len(results[name])
             yield f"{name}, {count} seed{'s' * (count > 1)}", _timed(results, name)
@@ -87,7 +89,7 @@ def _rows(results: dict):
         yield "import mnistlib.data, over numpy", f"{over:.2f} s"
     for run in results.get("memory of dense_128", []):
         yield "training dense_128, peak memory over the imports", f"{run['megabytes']:.0f} MB"
-    for reader in ("load_kaggle", "pandas"):
+    for reader in ("kaggle.load", "pandas"):
         if runs := results.get(name := f"Kaggle's train.csv: {reader}"):
             most = max(run["megabytes"] for run in runs)
             yield f"{name}, 42,000 rows", f"{seconds(results, name):.2f} s, {most:.0f} MB"
@@ -142,20 +144,22 @@ def _cost(results: dict):
         ("epoch in batches of ", "", "batch size", "One epoch by batch size"),
     )
     for ax, (head, tail, label, title) in zip(axes, kinds, strict=True):
-        points = sorted(
-            (int(number), seconds(results, name))
-            for name in results
-            if name.startswith(head) and name.endswith(tail)
-            and (number := name[len(head) : len(name) - len(tail)]).isdigit()
-        )  # fmt: skip
+        pattern = re.compile(rf"{head}(\d+){tail}")
+        found = {name: pattern.fullmatch(name) for name in results}
+        points = sorted((int(at[1]), seconds(results, name)) for name, at in found.items() if at)
         x, y = np.array(points).T
         ax.plot(x, y, "o-")
         ax.set(xscale="log", xlabel=label, ylabel="seconds", title=title)
         if tail:
             proportional = y[-1] * x / x[-1]
             ax.plot(x, proportional, ":", color="0.5")
-            ax.annotate("in proportion", (x[1], proportional[1]), color="0.35",
-                        xytext=(8, -14), textcoords="offset points")  # fmt: skip
+            ax.annotate(
+                "in proportion",
+                (x[1], proportional[1]),
+                color="0.35",
+                xytext=(8, -14),
+                textcoords="offset points",
+            )
             ax.set(yscale="log")
         else:
             ax.set(ylim=(0, 1.2 * max(y)))

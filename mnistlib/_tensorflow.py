@@ -67,18 +67,16 @@ def standard_settings(precision: str = "float32") -> Iterator[None]:
         precision: The dtype policy, ``"float32"`` or ``"mixed_bfloat16"``.
     """
     config = keras.config
-    before = (config.floatx(), config.image_data_format(), config.epsilon(), config.dtype_policy())
+    before = (config.floatx(), config.image_data_format(), config.dtype_policy())
     config.set_floatx("float32")
     config.set_image_data_format("channels_last")
-    config.set_epsilon(1e-7)
     config.set_dtype_policy(precision)
     try:
         yield
     finally:
         config.set_floatx(before[0])
         config.set_image_data_format(before[1])
-        config.set_epsilon(before[2])
-        config.set_dtype_policy(before[3])
+        config.set_dtype_policy(before[2])
 
 
 __all__ = ["keras", "standard_settings", "tf"]

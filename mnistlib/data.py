@@ -15,7 +15,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,11 @@ SOURCES = ("auto", "mnist", "sample")
 """What ``load`` accepts."""
 
 ENVIRONMENT_VARIABLE = "MNISTLIB_DATA"
-"""Names a ``.npz`` in Keras's layout, or a folder with the four IDX files."""
+"""Names a ``.npz`` in Keras's layout, or a folder that holds any of the series' data sets.
+
+In such a folder MNIST is ``mnist.npz`` or the four IDX files (as torchvision keeps them, in
+``MNIST/raw``, too), and QMNIST's labels lie beside them or in ``qmnist``.
+"""
 
 CLASSES = 10
 SIDE = 28
@@ -210,7 +214,12 @@ def load(source: str = "auto") -> Digits:
 
 
 def split(
-    x: np.ndarray, y: np.ndarray, *, validation: int | float = 0.1, seed: int = 0
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    validation: int | float = 0.1,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Set part of the training digits aside for validation.
 
@@ -221,6 +230,9 @@ def split(
         x: Images (n, …).
         y: Labels (n,).
         validation: How many digits to set aside (int), or which share of them (float in (0, 1)).
+        groups: What belongs together (n,), such as the writer of each digit (``writers.load``): no
+            group then has digits in both parts, so validation is on hands that training has not
+            seen. Sizes and shares of the classes are then met as nearly as whole groups allow.
         seed: Another seed gives another division; the same seed the same one.
 
     Returns:
@@ -233,6 +245,9 @@ def split(
 
     if len(x) != len(y):
         raise ValueError(f"x and y must be equally long; received {len(x)} and {len(y)}")
+    if groups is not None:
+        held = _held_groups(y, groups, validation, seed)
+        return x[~held], y[~held], x[held], y[held]
     try:
         x_train, x_validation, y_train, y_validation = train_test_split(
             x, y, test_size=validation, random_state=seed, stratify=y
@@ -293,6 +308,35 @@ def pixel_table(images: np.ndarray) -> pd.DataFrame:
     )
 
 
+def _held_groups(
+    y: np.ndarray, groups: np.ndarray, validation: int | float, seed: int
+) -> np.ndarray:
+    """Choose whole groups for validation: bool (n,)."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if np.shape(groups) != (len(y),):
+        raise ValueError(
+            f"groups must be one for each of the {len(y)} digits; received {np.shape(groups)}"
+        )
+    share = validation / len(y) if isinstance(validation, int) else validation
+    if not 0 < share <= 0.5:
+        raise ValueError(
+            f"validation must be from above 0 to half of the digits where groups are given; "
+            f"received {validation!r} for {len(y)} digits"
+        )
+    folds = round(1 / share)
+    kinds = len(np.unique(groups))
+    if kinds < folds:
+        raise ValueError(
+            f"groups must be at least {folds} for validation={validation!r}; received {kinds}"
+        )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    _, chosen = next(splitter.split(np.zeros(len(y)), y, groups))
+    held = np.zeros(len(y), bool)
+    held[chosen] = True
+    return held
+
+
 def _load_mnist() -> Digits:
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
@@ -309,13 +353,15 @@ def _load_mnist() -> Digits:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """Read the four arrays from a ``.npz`` file or a folder of IDX files."""
+    """Read the four arrays from a ``.npz`` file, or from a folder with one or with IDX files."""
+    if path.is_dir() and (path / "mnist.npz").is_file():
+        path = path / "mnist.npz"
     if path.is_dir():
         return {name: _read_idx(_find_idx(path, stem)) for name, stem in _IDX_FILES.items()}
     if not path.exists():
         raise DataError(
-            f"{ENVIRONMENT_VARIABLE} must name a .npz file or a folder with MNIST's four IDX "
-            f"files; received {str(path)!r}, which does not exist"
+            f"{ENVIRONMENT_VARIABLE} must name a .npz file, or a folder with mnist.npz or MNIST's "
+            f"four IDX files; received {str(path)!r}, which does not exist"
         )
     try:
         # Opened here: np.load leaves the file open where it is not a whole zip.
@@ -330,11 +376,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def _find_idx(folder: Path, stem: str) -> Path:
     # Some mirrors write train-images.idx3-ubyte for train-images-idx3-ubyte.
-    for name in (stem, stem.replace("-idx", ".idx")):
-        for suffix in _ARRAY_SUFFIXES:
-            if (folder / (name + suffix)).exists():
-                return folder / (name + suffix)
-    raise DataError(f"{folder} has no {stem} (or {stem}.gz): MNIST's four IDX files are needed")
+    for place in (folder, folder / "MNIST" / "raw"):
+        for name in (stem, stem.replace("-idx", ".idx")):
+            for suffix in _ARRAY_SUFFIXES:
+                if (place / (name + suffix)).exists():
+                    return place / (name + suffix)
+    raise DataError(
+        f"{folder} has no {stem} (or {stem}.gz), and no mnist.npz: MNIST's four IDX files, or "
+        "Keras's file, are needed"
+    )
 
 
 def _read_idx(path: Path) -> np.ndarray:
@@ -374,31 +424,49 @@ def _verified(arrays: dict[str, np.ndarray], origin: str) -> Digits:
     return Digits(**arrays, source=_MNIST, is_mnist=True)
 
 
-def _download() -> dict[str, np.ndarray]:
-    """Fetch MNIST from the first address that has it, into the user's cache folder.
+def fetch(address: str, files: Mapping[str, str]) -> Path:
+    """Download files into the user's cache folder, unless they are there.
 
     pooch compares the checksum before it moves a file into place, so a broken download leaves
     nothing behind, and a complete one is not fetched again.
+
+    Args:
+        address: Where they are served, ending in a slash.
+        files: Name → checksum, such as ``"sha256:…"``.
+
+    Returns:
+        The folder that holds them.
+
+    Raises:
+        requests.RequestException, OSError: The address does not answer, or the disk does not take
+            the file.
+        ValueError: What it sent has another checksum.
     """
     import pooch
-    from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")
     folder = pooch.os_cache("mnist-notebooks")
+    for file, known_hash in files.items():
+        cached = (folder / file).exists()
+        downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True)
+        pooch.retrieve(
+            address + file,
+            known_hash=known_hash,
+            fname=file,
+            path=folder,
+            downloader=None if cached else downloader,
+        )
+    return folder
+
+
+def _download() -> dict[str, np.ndarray]:
+    """Fetch MNIST from the first address that has it."""
+    from requests import RequestException
+
     reasons = []
     for address, files in ADDRESSES:
         try:
-            for file, known_hash in files.items():
-                cached = (folder / file).exists()
-                pooch.retrieve(
-                    address + file,
-                    known_hash=known_hash,
-                    fname=file,
-                    path=folder,
-                    downloader=None
-                    if cached
-                    else pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True),
-                )
+            folder = fetch(address, files)
             return _read(folder / "mnist.npz" if "mnist.npz" in files else folder)
         except (RequestException, ValueError, OSError) as error:
             reasons.append(f"{address}: {type(error).__name__}")

@@ -151,6 +151,21 @@ def test_idx_folder_is_loaded(mnist_arrays, scratch, nowhere, monkeypatch, spell
         assert not getattr(digits, name).flags.writeable
 
 
+def test_folder_as_torchvision_keeps_it_is_loaded(mnist_arrays, scratch, nowhere, monkeypatch):
+    raw = scratch / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, stem in data._IDX_FILES.items():
+        (raw / stem).write_bytes(idx(mnist_arrays[name]))
+    monkeypatch.setenv(data.ENVIRONMENT_VARIABLE, str(scratch))
+    assert data.load("mnist").is_mnist
+
+
+def test_folder_with_kerass_file_is_loaded(mnist_npz, tmp_path, nowhere, monkeypatch):
+    (tmp_path / "mnist.npz").symlink_to(mnist_npz)
+    monkeypatch.setenv(data.ENVIRONMENT_VARIABLE, str(tmp_path))
+    assert data.load("mnist").is_mnist
+
+
 def test_kerass_cache_is_used_when_it_holds_mnist(nowhere, mnist_npz):
     nowhere.keras.symlink_to(mnist_npz)
     assert data.load("mnist").is_mnist

@@ -7,8 +7,6 @@ import resource
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,8 @@ from scipy.signal import correlate2d
 from scipy.special import expit, softmax
 
 from mnistlib import models, training
-from mnistlib._tensorflow import keras, tf
-from mnistlib.images import deslant
+from mnistlib._tensorflow import keras
+from mnistlib.augment import deslant
 
 PARAMETERS = {
     "dense_128": 101_770,
@@ -123,10 +121,9 @@ def test_hidden_layers_have_their_activations(name, activations):
 def test_network_in_half_precision_learns_and_answers_in_float32(digits, jit_compile):
     model = models.build("cnn", seed=0, precision="mixed_bfloat16")
     assert model.get_layer("convolution_2").compute_dtype == "bfloat16"
-    losses = training.fit(
-        model, digits.x_train[:1_000], digits.y_train[:1_000], epochs=3, batch_size=50,
-        jit_compile=jit_compile,
-    ).history["loss"]  # fmt: skip
+    x, y = digits.x_train[:1_000], digits.y_train[:1_000]
+    options = {"recipe": "cnn", "epochs": 3, "batch_size": 50, "jit_compile": jit_compile}
+    losses = training.fit(model, x, y, **options).history["loss"]
     assert losses[-1] < losses[0] / 2
     probabilities = models.predict_proba(model, digits.x_test[:20])
     assert probabilities.dtype == np.float32
@@ -134,15 +131,8 @@ def test_network_in_half_precision_learns_and_answers_in_float32(digits, jit_com
     assert models.features(model, digits.x_test[:2], "convolution_2").dtype == np.float32
 
 
-@pytest.fixture
-def policy() -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(before)
-
-
 @pytest.mark.parametrize("flags", [set(), {"avx2", "avx512_bf16"}, {"amx_bf16", "amx_tile"}])
-def test_precision_follows_the_processor(monkeypatch, policy, flags):
+def test_precision_follows_the_processor(monkeypatch, flags):
     monkeypatch.setattr(models, "cpu_flags", lambda: flags)
     chosen = "mixed_bfloat16" if "amx_bf16" in flags else "float32"
     assert models.choose_precision("cnn_best") == chosen
@@ -151,8 +141,33 @@ def test_precision_follows_the_processor(monkeypatch, policy, flags):
     given = models.build("cnn_best", precision="float32")
     assert given.get_layer("hidden").dtype_policy.name == "float32"
     assert keras.config.dtype_policy().name == "float32", "left as it was"
-    keras.config.set_dtype_policy("mixed_float16")
-    assert models.choose_precision("cnn_best") == "mixed_float16"
+
+
+def policies(model):
+    return {layer.dtype_policy.name for layer in model.layers if layer.weights}
+
+
+def test_settings_of_the_user_do_not_change_what_is_built(images):
+    expected = models.predict_proba(models.build("cnn", seed=1), images)
+    config = keras.config
+    before = config.floatx(), config.image_data_format(), config.dtype_policy()
+    try:
+        config.set_floatx("float16")
+        config.set_image_data_format("channels_first")
+        config.set_dtype_policy("mixed_float16")
+        model = models.build("cnn", seed=1)
+        assert policies(model) == {"float32"}
+        np.testing.assert_array_equal(models.predict_proba(model, images), expected)
+        assert config.dtype_policy().name == "mixed_float16"
+    finally:
+        config.set_floatx(before[0])
+        config.set_image_data_format(before[1])
+        config.set_dtype_policy(before[2])
+
+
+def test_networks_hold_nothing_but_kerass_own_layers(model):
+    for layer in model.layers:
+        assert type(layer).__module__.startswith("keras.src.layers"), layer
 
 
 def test_unknown_precision_is_refused():
@@ -219,118 +234,6 @@ def test_build_touches_no_global_random_state():
     models.dense([4], dropout=0.5, batch_normalization=True, seed=9)
 
 
-# --- layers of our own --------------------------------------------------------------------------
-
-
-def dropped(layer, values, times=1):
-    """Apply dropout in training in the form for XLA, compiled, several times."""
-    compiled = tf.function(partial(layer, training=True), jit_compile=True)
-    with models.written_for_xla():
-        return np.stack([compiled(values) for _ in range(times)])
-
-
-def test_dropout_zeroes_its_share_and_scales_the_rest():
-    left = dropped(models.HashDropout(0.3, seed=0), np.ones((200, 500), np.float32))
-    assert np.unique(left) == pytest.approx([0, 1 / 0.7])
-    # Four standard deviations of 100,000 independent draws.
-    assert np.mean(left == 0) == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / left.size))
-
-
-def test_dropout_draws_values_independently_of_neighbours_and_of_the_step_before():
-    left = dropped(models.HashDropout(0.5, seed=3), np.ones((128, 400), np.float32), times=6)
-    kept = left > 0
-    numbers = kept.reshape(6, -1)
-    pairs = [(kept[:, :-1], kept[:, 1:]), (kept[:, :, :-1], kept[:, :, 1:])]
-    pairs += [(numbers[i, : -k or None], numbers[j, k:])
-              for i, j in itertools.combinations(range(6), 2) for k in range(3)]  # fmt: skip
-    for one, other in pairs:
-        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 5 / math.sqrt(one.size)
-    for share in (kept.mean(axis=(0, 1)), kept.mean(axis=(0, 2))):
-        spread = math.sqrt(0.25 * share.size / kept.size)
-        assert np.abs(share - 0.5).max() < 6 * spread
-
-
-def test_dropout_of_whole_maps_keeps_or_zeroes_each_map():
-    layer = models.HashDropout(0.5, noise_shape=(None, 1, 1, None), seed=0)
-    left = dropped(layer, np.ones((64, 5, 5, 32), np.float32))[0]
-    assert np.ptp(left, axis=(1, 2)).max() == 0
-    assert np.mean(left == 0) == pytest.approx(0.5, abs=0.06)
-
-
-def test_dropout_is_kerass_outside_xla_and_nothing_in_use():
-    ours, kerass = models.HashDropout(0.4, seed=7), keras.layers.Dropout(0.4, seed=7)
-    values = np.ones((20, 30), np.float32)
-    np.testing.assert_array_equal(ours(values, training=True), kerass(values, training=True))
-    with models.written_for_xla():
-        np.testing.assert_array_equal(ours(values, training=False), values)
-
-
-@pytest.mark.parametrize("length", [12, 13])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("size", "step"), [(1, 1), (3, 1), (5, 1), (3, 2), (6, 2), (6, 3), (2, 3)])
-def test_patch_convolution_is_kerass_convolution(length, channels, size, step):
-    rng = np.random.default_rng(0)
-    x = tf.constant(rng.normal(size=(3, length, length + step, channels)), tf.float32)
-    results = []
-    for kind in (models.PatchConv2D, keras.layers.Conv2D):
-        layer = kind(4, size, strides=step, activation="tanh")
-        layer.build(x.shape)
-        weights = np.random.default_rng(1)
-        layer.set_weights([weights.normal(size=w.shape) for w in layer.get_weights()])
-        with tf.GradientTape() as tape, models.written_for_xla():
-            tape.watch(x)
-            y = layer(x)
-            loss = tf.reduce_sum(y * tf.cast(tf.reshape(tf.range(tf.size(y)), y.shape), tf.float32))
-        assert layer.compute_output_shape(x.shape) == y.shape
-        results.append([y, *tape.gradient(loss, [x, layer.kernel, layer.bias])])
-    for ours, kerass in zip(*results, strict=True):
-        # float32 sums of up to some thousand terms, taken in another order.
-        scale = np.abs(kerass).max()
-        np.testing.assert_allclose(ours, kerass, atol=1e-5 * scale)
-
-
-@pytest.mark.parametrize(
-    ("options", "received"),
-    [
-        ({"padding": "same"}, "'same'"),
-        ({"dilation_rate": 2}, r"\(2, 2\)"),
-        ({"groups": 2}, "2"),
-        ({"kernel_size": (3, 2)}, r"\(3, 2\) and \(1, 1\)"),
-        ({"strides": (1, 2)}, r"\(3, 3\) and \(1, 2\)"),
-    ],
-)
-def test_patch_convolution_refuses_what_it_cannot_do(options, received):
-    layer = models.PatchConv2D(**({"filters": 4, "kernel_size": 3} | options))
-    with pytest.raises(ValueError, match=f"received .*{received}"):
-        layer(np.zeros((1, 8, 8, 2), np.float32))
-
-
-@pytest.mark.parametrize("pool", [2, 3, (2, 3)])
-@pytest.mark.parametrize("length", [12, 13])
-def test_block_max_pooling_is_kerass_max_pooling(length, pool):
-    # No two values are equal: among equal ones, Keras gives the gradient to the first, ours to all.
-    values = np.random.default_rng(0).permutation(2 * length * (length + 1) * 3)
-    x = tf.constant(values.reshape(2, length, length + 1, 3), tf.float32)
-    results = []
-    for kind in (models.BlockMaxPooling2D, keras.layers.MaxPooling2D):
-        with tf.GradientTape() as tape, models.written_for_xla():
-            tape.watch(x)
-            y = kind(pool)(x)
-            loss = tf.reduce_sum(y**2)
-        assert kind(pool).compute_output_shape(x.shape) == y.shape
-        results.append([y, tape.gradient(loss, x)])
-    for ours, kerass in zip(*results, strict=True):
-        np.testing.assert_array_equal(ours, kerass)
-
-
-@pytest.mark.parametrize(
-    ("options", "received"), [({"padding": "same"}, "'same'"), ({"strides": 1}, r"\(1, 1\)")]
-)
-def test_block_max_pooling_refuses_what_it_cannot_do(options, received):
-    with pytest.raises(ValueError, match=f"received .*{received}"):
-        models.BlockMaxPooling2D(2, **options)(np.zeros((1, 8, 8, 2), np.float32))
-
-
 # --- predictions --------------------------------------------------------------------------------
 
 
@@ -381,19 +284,108 @@ def test_one_image_and_no_image(model, images):
     assert models.predict_proba(model, images[:0]).shape == (0, 10)
 
 
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (784,)])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("given", [np.uint8, np.int64, np.float64])
+def test_models_and_images_of_every_unambiguous_shape_fit_together(images, shape, dtype, given):
+    model = keras.Sequential(
+        [
+            keras.Input(shape, dtype=dtype),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, "softmax"),
+        ]
+    )
+    kernel, bias = model.get_weights()
+    expected = softmax(images.reshape(-1, 784) / 255 @ kernel + bias, axis=1)
+    for form in ((-1, 28, 28), (-1, 28, 28, 1), (-1, 784)):
+        made = models.predict_proba(model, images.astype(given).reshape(form))
+        np.testing.assert_allclose(made, expected, atol=1e-6)
+
+
+def flat(*last):
+    start = [keras.Input((28, 28)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    return keras.Sequential([*start, *last])
+
+
+def test_logits_get_their_softmax(images):
+    model = flat(keras.layers.Dense(10))
+    made = models.predict_proba(model, images)
+    expected = softmax(model.predict(images, verbose=0).astype(float), axis=1)
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+    np.testing.assert_allclose(made.sum(axis=1), 1, atol=1e-5)
+
+
+def test_half_precision_sums_to_one_all_the_same(images):
+    model = flat(keras.layers.Dense(10, "softmax", dtype="mixed_bfloat16"))
+    np.testing.assert_allclose(models.predict_proba(model, images).sum(axis=1), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize(
-    ("bad", "received"),
+    ("model", "said"),
     [
-        (np.zeros((2, 28, 28), np.float32), r"float32 \(2, 28, 28\)"),
-        (np.zeros((2, 28, 28), bool), r"bool \(2, 28, 28\)"),
-        (np.zeros((2, 784), np.uint8), r"uint8 \(2, 784\)"),
-        (np.zeros((2, 28, 28, 1), np.uint8), r"uint8 \(2, 28, 28, 1\)"),
-        (np.zeros((28, 2, 28), np.uint8), r"uint8 \(28, 2, 28\)"),
-        (np.zeros(784, np.uint8), r"uint8 \(784,\)"),
+        (flat(keras.layers.Dense(10, "sigmoid")), "softmax.*received one that ends in sigmoid"),
+        (flat(keras.layers.Dense(10), keras.layers.Activation("relu")), "ends in relu"),
+        (flat(keras.layers.Dense(9, "softmax")), r"give \(n, 10\); received .* \(200, 9\)"),
+        (
+            keras.Sequential(
+                [keras.Input((32, 32)), keras.layers.Flatten(), keras.layers.Dense(10)]
+            ),
+            r"take digits as .*received one that takes \(None, 32, 32\)",
+        ),
     ],
 )
-def test_images_of_another_shape_or_type_are_refused(model, bad, received):
-    with pytest.raises(ValueError, match=f"images must be uint8 .*received {received}"):
+def test_model_whose_answers_cannot_be_read_is_refused(images, model, said):
+    with pytest.raises(ValueError, match=f"model must .*{said}"):
+        models.predict_proba(model, images)
+
+
+class Hidden(keras.Model):
+    """Does not tell what it gives."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(10, activation)
+
+    def call(self, x):
+        return self.dense(self.flatten(keras.ops.cast(x, "float32") / 255))
+
+
+def test_subclassed_model_is_judged_by_its_answers(images):
+    made = models.predict_proba(Hidden("softmax"), images)
+    np.testing.assert_allclose(made.sum(axis=1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="a layer that does not tell"):
+        models.predict_proba(Hidden(None), images)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (models.dense([4]), "probabilities"),
+        (flat(keras.layers.Dense(10)), "logits"),
+        (flat(keras.layers.Dense(10), keras.layers.Softmax()), "probabilities"),
+        (flat(keras.layers.Dense(10), keras.layers.Activation("softmax")), "probabilities"),
+        (keras.Sequential([keras.Input((28, 28)), models.dense([4])]), "probabilities"),
+        (flat(keras.layers.Dense(10, "tanh")), "tanh"),
+        (flat(keras.layers.Dense(10, "softmax"), keras.layers.Dropout(0.1)), None),
+        (Hidden("softmax"), None),
+    ],
+)
+def test_what_a_model_ends_in(model, expected):
+    assert models.ends_in(model) == expected
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (np.zeros((2, 28, 28), bool), "received true and false"),
+        (np.full((2, 28, 28), 0.5), "divided by 255 already"),
+        (np.zeros((28, 2, 28), np.uint8), r"received uint8 \(28, 2, 28\)"),
+        (np.zeros(785, np.uint8), r"received uint8 \(785,\)"),
+    ],
+)
+def test_images_of_another_shape_or_range_are_refused(model, bad, said):
+    with pytest.raises(ValueError, match=f"images must .*{said}"):
         models.predict_proba(model, bad)
 
 
@@ -509,19 +501,24 @@ def test_lambda_layer_in_a_file_is_refused_and_not_run(tmp_path, images):
     assert not touched.exists()
 
 
+# --- test-time augmentation ---------------------------------------------------------------------
+
+
 def test_shifted_predictions_are_averaged():
     rng = np.random.default_rng(0)
     model, digits = models.build("dense_32_16"), rng.integers(0, 256, (7, 28, 28)).astype(np.uint8)
     padded = np.pad(digits, ((0, 0), (1, 1), (1, 1)))
     views = [padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)]
     expected = np.mean([models.predict_proba(model, view) for view in views], axis=0)
-    np.testing.assert_allclose(models.predict_proba(model, digits, shifts=1), expected, atol=1e-6)
+    np.testing.assert_allclose(models.predict_tta(model, digits), expected, atol=1e-6)
+    still = models.predict_tta(model, digits, shifts=0)
+    np.testing.assert_allclose(still, models.predict_proba(model, digits), atol=1e-6)
     with pytest.raises(ValueError, match="shifts must be at least 0; received -1"):
-        models.predict_proba(model, digits, shifts=-1)
+        models.predict_tta(model, digits, shifts=-1)
 
 
-def test_predictions_of_digits_as_written_and_upright_are_averaged(model, images):
-    both = models.predict_proba(model, images, deslanted=True, shifts=1)
-    each = [models.predict_proba(model, view, shifts=1) for view in (images, deslant(images))]
+def test_predictions_of_digits_as_written_and_deslanted_are_averaged(model, images):
+    both = models.predict_tta(model, images, deslanted=True)
+    each = [models.predict_tta(model, view) for view in (images, deslant(images))]
     np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-6)
     assert not np.allclose(*each, atol=1e-3)

@@ -336,9 +336,7 @@ def test_every_network_of_the_series_has_a_recipe():
 
 @pytest.mark.parametrize("recipe", ["cnn_worst", "", 3])
 def test_unknown_recipe_is_refused(train, recipe):
-    with pytest.raises(
-        ValueError, match=r"recipe must be a Recipe or one of .*received"
-    ):
+    with pytest.raises(ValueError, match=r"recipe must be a Recipe or one of .*received"):
         fit(small(), *train, recipe=recipe)
 
 
