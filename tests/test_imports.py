@@ -15,7 +15,7 @@ PACKAGE = ROOT / "mnistlib"
 # own level only what SAME_LEVEL lists. "mnistlib" is the package itself, its ``__init__``.
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
-    0: {"data", "drawing", "kaggle", "metrics", "pictures", "results"},
+    0: {"data", "drawing", "kaggle", "metrics", "pictures", "results", "writers"},
     1: {"augment", "inputs", "preprocess"},
     2: {"loop", "models", "saving"},
     3: {"compiling", "plots", "training"},
@@ -27,6 +27,7 @@ LEVELS = {
 SAME_LEVEL = {
     "kaggle": {"data"},
     "metrics": {"data"},
+    "writers": {"data"},
     "models": {"saving"},
     "training": {"compiling"},
     "cli": {"app"},
