@@ -15,21 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 SETUP = """\
-# In Colab this installs the package; Colab's own TensorFlow and numpy stay as they are.
-# No address yet? Run `make badges REPO=owner/name`, or upload the wheel and put its file name here.
+# In Colab this installs the package. Elsewhere: `make install`, then choose the kernel of .venv.
 import sys
 
 if "google.colab" in sys.modules:
     %pip install --quiet "mnist-notebooks @ git+https://github.com/{repository}@v{version}"
-try:
-    from mnistlib import DISTRIBUTION
-except ImportError:
-    DISTRIBUTION = None
-if DISTRIBUTION != "mnist-notebooks":
-    raise ImportError(
-        "mnist-notebooks is not installed. In Colab: see the comment above. Elsewhere: run "
-        "`pip uninstall mnistlib` (another project's), then `make install`, and use .venv's kernel."
-    )\
+from mnistlib import DISTRIBUTION  # fails? Another project's mnistlib: pip uninstall mnistlib
+
+print(DISTRIBUTION)\
 """
 
 _COLAB = re.compile(r"(https://colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)")

@@ -1,4 +1,4 @@
-"""Hold the committed notebooks to a fresh execution: nbval in strict mode.
+"""Hold the committed notebooks to a fresh execution: nbval in strict mode, and the bounds.
 
 Where the full MNIST cannot be had there is nothing to compare with: then the series is executed on
 the offline sample instead, and the reason is printed. Run by ``make test``.
@@ -18,12 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def command(notebooks: Sequence[Path]) -> list[str]:
-    """Word the comparison of these notebooks; the kernel is the interpreter that runs this."""
+    """Word the comparison of these notebooks; the kernel is the interpreter that runs this.
+
+    What else nbval needs to know, ``notebooks/conftest.py`` tells it.
+    """
     return [
         *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"),
         *("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"),
-        f"--nbval-sanitize-with={ROOT / 'tests' / 'sanitize.cfg'}",
-        "--nbval-cell-timeout=1200",
         *map(str, notebooks),
     ]
 

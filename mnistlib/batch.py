@@ -5,6 +5,7 @@ Needs the ``notebooks`` extra. Imports without TensorFlow: only the kernels load
 
 from __future__ import annotations
 
+import ast
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from traitlets import default
 
-from mnistlib.metrics import Expectation
+from mnistlib import results
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 """Where the series lies in a clone of the repository."""
@@ -37,12 +38,14 @@ class Job:
         path: The notebook; never written to.
         accepts: The parameters it has.
         parameters: Values that replace the notebook's own.
+        changed: Those of them that differ from the notebook's own.
     """
 
     name: str
     path: Path
     accepts: tuple[str, ...]
     parameters: dict[str, Any]
+    changed: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,25 @@ class Result:
     Attributes:
         name: The notebook's name.
         seconds: Duration, start of the kernel included.
-        figures: The headline figures it printed, in order.
+        figures: The figures it recorded, in order.
+        unbound: Why its figures were not held to bounds; None where they were.
         output: The executed notebook; partly executed when ``error`` is set.
         error: None when every cell ran.
+        missed: A sentence for each figure that misses its bound.
     """
 
     name: str
     seconds: float
-    figures: tuple[Expectation, ...]
+    figures: tuple[results.Figure, ...]
+    unbound: str | None
     output: Path
     error: Failure | None
+    missed: tuple[str, ...]
+
+    @property
+    def faults(self) -> list[str]:
+        """What went wrong, in sentences; empty where nothing did."""
+        return [*([str(self.error)] if self.error else []), *self.missed]
 
 
 def plan(
@@ -124,7 +136,10 @@ def plan(
     for path in paths:
         own = declared[path]
         values = {name: _convert(given[name], own[name]) for name in own if name in given}
-        jobs.append(Job(path.stem, path, tuple(own), values))
+        changed = {
+            name: value for name, value in values.items() if repr(value) != _default(own[name])
+        }
+        jobs.append(Job(path.stem, path, tuple(own), values, changed))
     return jobs
 
 
@@ -150,10 +165,21 @@ def run(
     Yields:
         One result a notebook, as it ends.
     """
+    bounds = find_bounds(jobs[0].path.parent) if jobs else None
     for job in jobs:
         if source is not None and "SOURCE" in job.accepts:
             job = replace(job, parameters={"SOURCE": source} | job.parameters)
-        yield _execute(job, Path(output).resolve() / job.name, progress)
+        yield _execute(job, Path(output).resolve() / job.name, bounds, progress)
+
+
+def find_bounds(folder: Path) -> dict[str, dict[str, results.Bound]] | None:
+    """Read the bounds beside the tests of the series that lies in ``folder``; None: none are.
+
+    Raises:
+        ValueError: The file with the bounds is damaged.
+    """
+    path = folder.resolve().parent / "tests" / "bounds.toml"
+    return results.load_bounds(path) if path.is_file() else None
 
 
 def _select(names: Sequence[str], folder: Path) -> list[Path]:
@@ -195,6 +221,14 @@ def _convert(value: Any, declared: Mapping[str, str]) -> Any:
         ) from error
 
 
+def _default(declared: Mapping[str, str]) -> str:
+    """Word the notebook's own value of a parameter as Python words it."""
+    try:
+        return repr(ast.literal_eval(declared["default"]))
+    except (ValueError, SyntaxError):
+        return declared["default"]
+
+
 def _read_bool(value: str | bool) -> bool:
     words = {"true": True, "false": False}
     if str(value).lower() not in words:
@@ -202,7 +236,12 @@ def _read_bool(value: str | bool) -> bool:
     return words[str(value).lower()]
 
 
-def _execute(job: Job, folder: Path, progress: bool) -> Result:
+def _execute(
+    job: Job,
+    folder: Path,
+    bounds: Mapping[str, Mapping[str, results.Bound]] | None,
+    progress: bool,
+) -> Result:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{job.name}.ipynb"
     # What an earlier run left must not pass for the outcome of this one.
@@ -225,7 +264,12 @@ def _execute(job: Job, folder: Path, progress: bool) -> Result:
         # A kernel that died or did not start: no cell has an error output to tell of it.
         error = Failure(job.name, _last_cell(path), type(failed).__name__, str(failed))
     seconds = time.perf_counter() - start
-    return Result(job.name, seconds, _figures(path), path, error)
+    record = results.read(path) if path.exists() else results.Record((), None)
+    unbound = "there are none" if bounds is None else None
+    unbound = unbound or results.why_not_bound(job.changed, record.is_mnist)
+    # A notebook that failed has not recorded all of its figures; the failure is what to mend.
+    missed = [] if unbound or error else results.check(job.name, record.figures, bounds)
+    return Result(job.name, seconds, record.figures, unbound, path, error, tuple(missed))
 
 
 def _bar(name: str) -> dict[str, Any]:
@@ -238,15 +282,6 @@ def _last_cell(path: Path) -> int | None:
     cells = _code_cells(path)
     started = [cell for cell in cells if cell.metadata.papermill.start_time]
     return len(started) or None
-
-
-def _figures(path: Path) -> tuple[Expectation, ...]:
-    texts = []
-    for cell in _code_cells(path):
-        for output in cell.outputs:
-            texts.append(output.get("text", ""))
-            texts.append(output.get("data", {}).get("text/plain", ""))
-    return tuple(Expectation.find("\n".join(texts)))
 
 
 def _code_cells(path: Path) -> list[nbformat.NotebookNode]:

@@ -73,10 +73,13 @@ def run(
         raise click.UsageError(str(error)) from error
     digits = _load(given.get("SOURCE", "auto"))
     source = None if digits.is_mnist else "sample"
-    results = list(batch.run(jobs, source=source, output=output))
+    try:
+        results = list(batch.run(jobs, source=source, output=output))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     click.echo(_table(results))
-    if failures := [result.error for result in results if result.error]:
-        raise click.ClickException("\n".join(map(str, failures)))
+    if faults := [fault for result in results for fault in result.faults]:
+        raise click.ClickException("\n".join(faults))
 
 
 @main.command()
@@ -278,8 +281,10 @@ def _table(results: Sequence[Result]) -> str:
     for result in results:
         lines.append(f"{result.name:{width}}  {result.seconds:7.1f}  {_short(result.output)}")
         lines += [f"    {figure}" for figure in result.figures]
-        if result.error:
-            lines.append("    failed")
+        if result.faults:
+            lines.append("    failed" if result.error else "    misses its bounds")
+        elif result.figures and result.unbound:
+            lines.append(f"    not held to bounds: {result.unbound}")
     return "\n".join(lines)
 
 

@@ -2,10 +2,10 @@ import sys
 
 import nbformat
 import pytest
-from small_series import write_notebook, write_series
+from small_series import write_bounds, write_notebook, write_series
 
 from mnistlib import batch
-from mnistlib.metrics import Expectation
+from mnistlib.results import Figure
 
 
 @pytest.fixture
@@ -122,7 +122,11 @@ def test_run_executes_reports_and_goes_on_after_a_failure(series, tmp_path):
     assert first.output == tmp_path / "runs" / "01_pass" / "01_pass.ipynb"
     assert first.error is None
     assert first.seconds > 0
-    assert first.figures == (Expectation("test accuracy", "97.81 %", "at least 97.50 %"),)
+    assert first.figures == (
+        Figure("test accuracy", (0.97, 0.98)),
+        Figure("mistakes", (219.0,), "mistakes"),
+    )
+    assert (first.unbound, first.missed, first.faults) == ("there are none", (), [])
     text = text_of(first.output)
     assert "(3, 0.001, 'sample', True)" in text
     assert f"{sys.executable}\n" in text
@@ -134,6 +138,51 @@ def test_run_executes_reports_and_goes_on_after_a_failure(series, tmp_path):
     )
     assert text_of(failed.output).startswith("5\n")
     assert last.error is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "source", "unbound"),
+    [
+        ({}, None, None),
+        ({"EPOCHS": 10, "RATE": "0.001", "SHOW": "true"}, None, None),
+        ({"EPOCHS": 3}, None, "with EPOCHS = 3"),
+        ({"RATE": 0.1, "SHOW": False}, None, "with RATE = 0.1, SHOW = False"),
+        ({}, "sample", "it did not run on the full MNIST"),
+    ],
+)
+def test_figures_are_held_to_bounds_where_these_apply(
+    series, tmp_path, parameters, source, unbound
+):
+    write_bounds(series, 0.98)
+    jobs = batch.plan(["01"], parameters=parameters, folder=series)
+    (result,) = batch.run(jobs, output=tmp_path, source=source, progress=False)
+    assert result.unbound == unbound
+    missed = [
+        "01_pass: test accuracy: 97.50 ± 0.71 % (2 seeds); it should be at least 98.00 % "
+        "(0.975 ± 0.007)"
+    ]
+    assert result.faults == ([] if unbound else missed)
+    write_bounds(series, 0.975)
+    (result,) = batch.run(jobs, output=tmp_path, source=source, progress=False)
+    assert result.faults == []
+
+
+def test_bounded_figure_that_is_not_recorded_is_a_fault(series, tmp_path):
+    write_bounds(series, 0.9)
+    notebook = nbformat.read(series / "01_pass.ipynb", as_version=4)
+    cell = notebook.cells[1]
+    cell.source = cell.source.replace("test accuracy", "accuracy")
+    nbformat.write(notebook, series / "01_pass.ipynb")
+    (result,) = batch.run(batch.plan(["01"], folder=series), output=tmp_path, progress=False)
+    assert result.faults == ["01_pass should record 'test accuracy', at least 90.00 %; it did not"]
+
+
+def test_damaged_bounds_are_refused_before_anything_runs(series, tmp_path):
+    write_bounds(series, 0.9)
+    (series.parent / "tests" / "bounds.toml").write_text("[01_pass]\nx = 3")
+    with pytest.raises(ValueError, match=r"bounds\.toml, 01_pass, x: expected at_least"):
+        list(batch.run(batch.plan(["01"], folder=series), output=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_explicit_source_wins(series, tmp_path):

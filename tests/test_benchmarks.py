@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import measure, report
-from mnistlib import data, models
+from mnistlib import models, results
 
-RECORD = data.recorded()
+RECORD = results.benchmarks()
 
 
 @pytest.fixture

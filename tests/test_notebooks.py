@@ -11,6 +11,8 @@ import badges
 import nbformat
 import pytest
 
+from mnistlib import results
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 SERIES = sorted(FOLDER.glob("*.ipynb"))
@@ -21,7 +23,12 @@ SECTIONS = ("You will learn", "Exercises", "What we found")
 PARAMETER = re.compile(r"[A-Z][A-Z0-9_]*: (int|float|bool|str) = ([^=#]+?)  # [^=]+")
 # Everything in plots but these two returns Axes.
 DRAWS = r"\bplots\.(?!table\b|use_style\b)"
-IGNORED = "NBVAL_IGNORE_OUTPUT"
+# What belongs to the tests of a lesson, not into it.
+SCAFFOLDING = re.compile(
+    r"NBVAL_|nbval-|PYTEST_VALIDATE|fmt: (skip|off|on)|\bnoqa\b"
+    r"|\b(STANDARD|UNLESS|SMALLER|BOUNDS)\b|\bat_(least|most)\b|\.expect\("
+)
+BOUNDS = results.load_bounds(ROOT / "tests" / "bounds.toml")
 
 
 def names(paths):
@@ -47,10 +54,6 @@ def statements(cell):
 
 def is_setup(cell):
     return cell.source == badges.setup_cell()
-
-
-def is_ignored(cell):
-    return IGNORED in cell.source or "nbval-ignore-output" in cell.metadata.get("tags", [])
 
 
 @pytest.fixture(params=SERIES, ids=names(SERIES))
@@ -175,17 +178,28 @@ def test_the_length_suits_one_sitting(notebook):
     assert len(runs[0]) <= 4
 
 
-def test_comparison_is_left_out_seldom_and_for_a_reason(notebook):
-    cells = code_cells(notebook)
-    ignored = [cell for cell in cells if is_ignored(cell)]
-    assert len(ignored) <= len(cells) / 10
-    for cell in ignored:
-        comments = re.findall(r"^# *(.+)", cell.source, re.MULTILINE)
-        assert [text for text in comments if text != IGNORED], (
-            f"say why in a comment: {cell.source}"
-        )
-    assert "NBVAL_SKIP" not in json.dumps(notebook)
-    assert "nbval-skip" not in json.dumps(notebook)
+@pytest.mark.parametrize("path", SERIES + SOLUTIONS, ids=lambda path: path.parent.name + path.stem)
+def test_no_scaffolding_of_tests_stands_in_a_lesson(path):
+    for cell in read(path).cells:
+        marks = cell.source + json.dumps(cell.metadata)
+        assert not SCAFFOLDING.search(marks), cell.source
+
+
+def test_lesson_shows_its_digits_and_records_its_figures(notebook):
+    record = results.read(notebook)
+    assert record.is_mnist is True, "committed outputs are of the full MNIST"
+    assert record.figures
+    names = [figure.name for figure in record.figures]
+    assert len(set(names)) == len(names)
+
+
+def test_committed_figures_are_within_their_bounds(notebook, path):
+    assert BOUNDS[path.stem], "every lesson promises something"
+    assert results.check(path.stem, results.read(notebook).figures, BOUNDS) == []
+
+
+def test_every_bound_belongs_to_a_lesson():
+    assert BOUNDS.keys() <= set(names(SERIES))
 
 
 def test_every_call_that_draws_has_its_figure(notebook):

@@ -1,0 +1,263 @@
+"""Figures recorded by a lesson, read back as numbers, and held to bounds.
+
+Imports without TensorFlow. A figure is shown as one line and stored exactly, in a MIME type of its
+own beside the text, so that whatever runs notebooks reads numbers, not prose.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sysconfig
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MIME = "application/vnd.mnistlib.result+json"
+"""How a recorded figure stands in an output."""
+
+DIGITS_MIME = "application/vnd.mnistlib.digits+json"
+"""How the digits of a run stand in an output: ``data.Digits`` writes it."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A recorded figure.
+
+    Attributes:
+        name: What it is, in words.
+        values: One value, or one for each seed.
+        unit: ``"%"`` for shares 0–1, which are shown in per cent; else written after the number.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    unit: str = "%"
+
+    @property
+    def value(self) -> float:
+        """The value, or the mean of several."""
+        return float(np.mean(self.values))
+
+    @property
+    def sd(self) -> float | None:
+        """The sample standard deviation of several values; None of one."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        shown = _words(self.value, self.unit)
+        if self.sd is None:
+            return f"{self.name}: {shown} {self.unit}"
+        spread = f"± {_words(self.sd, self.unit)} {self.unit} ({len(self.values)} seeds)"
+        return f"{self.name}: {shown} {spread}"
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        exact = {"name": self.name, "values": list(self.values), "unit": self.unit}
+        return {"text/plain": str(self), MIME: exact | {"value": self.value, "sd": self.sd}}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an executed notebook recorded.
+
+    Attributes:
+        figures: In the order of the cells.
+        is_mnist: Whether it ran on the full MNIST; None where it does not show its digits.
+    """
+
+    figures: tuple[Figure, ...]
+    is_mnist: bool | None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The value that a figure has to reach, or must not exceed.
+
+    Attributes:
+        at_least: The lowest value that is no alarm, or None.
+        at_most: The highest such value, or None.
+        because: Where the bound comes from.
+    """
+
+    at_least: float | None
+    at_most: float | None
+    because: str
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is within the bound."""
+        return value >= self.at_least if self.at_most is None else value <= self.at_most
+
+    def words(self, unit: str) -> str:
+        """Word the bound in the unit of its figure: "at least 97.50 %"."""
+        limit = self.at_least if self.at_most is None else self.at_most
+        return f"{'at least' if self.at_most is None else 'at most'} {_words(limit, unit)} {unit}"
+
+
+def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> None:
+    """Show a figure as one line, and store its exact value in the notebook's output.
+
+    Args:
+        name: What the figure is, in words.
+        value: The measured value, or one for each seed, of which mean and spread are shown.
+        unit: ``"%"``: the values are shares, 0–1, shown in per cent. Else the unit they are in.
+
+    Raises:
+        ValueError: The name is empty, or a value is not a finite number.
+    """
+    from IPython.display import display
+
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"name must say what the figure is; received {name!r}")
+    values = [value] if isinstance(value, Real) or np.ndim(value) == 0 else list(value)
+    if not values or not all(isinstance(one, Real) and math.isfinite(one) for one in values):
+        raise ValueError(
+            f"value must be a finite number, or several, one a seed; received {value!r} for {name}"
+        )
+    display(Figure(name, tuple(map(float, values)), unit))
+
+
+def read(notebook: Mapping[str, Any] | str | Path) -> Record:
+    """Read what an executed notebook recorded.
+
+    Args:
+        notebook: A notebook as nbformat gives it, or its path.
+
+    Raises:
+        ValueError: The file is no notebook.
+    """
+    if isinstance(notebook, str | Path):
+        path = Path(notebook)
+        try:
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"notebook must be a Jupyter notebook; {path} is none: {error}"
+            ) from error
+    cells = notebook.get("cells", [])
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return Record(tuple(figures_in(outputs)), _ran_on_mnist(outputs))
+
+
+def figures_in(outputs: Iterable[Mapping[str, Any]]) -> list[Figure]:
+    """Read the figures that a cell's outputs record."""
+    found = (output.get("data", {}).get(MIME) for output in outputs)
+    return [Figure(one["name"], tuple(one["values"]), one["unit"]) for one in found if one]
+
+
+def load_bounds(path: str | Path) -> dict[str, dict[str, Bound]]:
+    """Read the bounds of a series: notebook → figure → bound.
+
+    Args:
+        path: A TOML file: a table for each notebook, in it one for each figure with ``at_least`` or
+            ``at_most`` (in shares 0–1 where the figure is shown in per cent) and ``because``.
+
+    Raises:
+        ValueError: It is no such file; says what is wrong where.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no TOML file: {error}") from error
+    return {
+        notebook: {name: _bound(f"{path}, {notebook}, {name}", one) for name, one in table.items()}
+        for notebook, table in tables.items()
+    }
+
+
+def check(
+    notebook: str, figures: Sequence[Figure], bounds: Mapping[str, Mapping[str, Bound]]
+) -> list[str]:
+    """Hold the figures of a notebook to its bounds.
+
+    Args:
+        notebook: Its name without folder and suffix.
+        figures: What it recorded.
+        bounds: From ``load_bounds``.
+
+    Returns:
+        A sentence for each figure that misses its bound or was not recorded; empty where all hold.
+    """
+    recorded = {figure.name: figure for figure in figures}
+    faults = []
+    for name, bound in bounds.get(notebook, {}).items():
+        if name not in recorded:
+            faults.append(f"{notebook} should record {name!r}, {bound.words('%')}; it did not")
+        elif not bound.holds(recorded[name].value):
+            faults.append(
+                f"{notebook}: {recorded[name]}; it should be "
+                f"{bound.words(recorded[name].unit)} ({bound.because})"
+            )
+    return faults
+
+
+def why_not_bound(parameters: Mapping[str, Any], is_mnist: bool | None) -> str | None:
+    """Say why bounds do not apply to a run, or None where they do.
+
+    They are those of the full MNIST with every parameter as its notebook has it.
+
+    Args:
+        parameters: The values that replaced the notebook's own.
+        is_mnist: As in ``Record``.
+    """
+    if not is_mnist:
+        return (
+            "it did not run on the full MNIST"
+            if is_mnist is False
+            else ("it does not show which digits it ran on")
+        )
+    changed = {name: value for name, value in parameters.items() if name != "SOURCE"}
+    if changed:
+        return "with " + ", ".join(f"{name} = {value!r}" for name, value in changed.items())
+    return None
+
+
+def benchmarks() -> dict[str, list[dict]]:
+    """Read what ``make bench`` and ``make bench-full`` recorded.
+
+    Returns:
+        Name of a measurement → one dictionary of figures (seconds, accuracy 0–1, …) for each
+        repetition; under ``machine``, what they were measured on.
+
+    Raises:
+        FileNotFoundError: Neither the repository nor the installation has the record.
+    """
+    places = (
+        Path(__file__).resolve().parents[1] / "benchmarks",
+        Path(sysconfig.get_path("data")) / "share" / "mnist-notebooks",
+    )
+    for place in places:
+        if (path := place / "results.json").is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise FileNotFoundError(
+        f"no recorded results in {' or '.join(map(str, places))}: run make bench in the repository"
+    )
+
+
+def _words(value: float, unit: str) -> str:
+    return f"{100 * value:.2f}" if unit == "%" else f"{value:.4g}"
+
+
+def _ran_on_mnist(outputs: Iterable[Mapping[str, Any]]) -> bool | None:
+    shown = [output.get("data", {}).get(DIGITS_MIME) for output in outputs]
+    return next((bool(one["is_mnist"]) for one in shown if one), None)
+
+
+def _bound(place: str, given: Any) -> Bound:
+    known = {"at_least", "at_most", "because"}
+    if not isinstance(given, dict) or not given.keys() <= known:
+        raise ValueError(f"{place}: expected {', '.join(sorted(known))}; received {given!r}")
+    limits = [given.get("at_least"), given.get("at_most")]
+    numbers = [limit for limit in limits if isinstance(limit, Real) and math.isfinite(limit)]
+    if len(numbers) != 1 or limits.count(None) != 1:
+        raise ValueError(f"{place}: expected at_least or at_most, a number; received {given!r}")
+    if not isinstance(given.get("because"), str) or not given["because"].strip():
+        raise ValueError(f"{place}: because should say where the bound comes from")
+    return Bound(*limits, given["because"])

@@ -1,0 +1,89 @@
+"""``pytest --nbval`` and ``--nbval-lax`` as somebody types them who knows only nbval."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mnistlib import results
+
+ROOT = Path(__file__).parent.parent
+BOUNDS = '[01_small."test accuracy"]\nat_least = {at_least}\nbecause = "measured"\n'
+DIGITS = f"""\
+from IPython.display import publish_display_data
+publish_display_data({{"text/plain": "digits", {results.DIGITS_MIME!r}: {{"is_mnist": True}}}})"""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone with one small notebook, which recorded 97.81 % when it was committed."""
+
+    def make(*, measures: float = 0.976, at_least: float = 0.97, prints: str = "60,000 digits"):
+        for part in ("notebooks/conftest.py", "tests/sanitize.cfg", "pyproject.toml"):
+            (tmp_path / part).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / part, tmp_path / part)
+        (tmp_path / "tests" / "bounds.toml").write_text(BOUNDS.format(at_least=at_least))
+        committed = results.Figure("test accuracy", (0.9781,))._repr_mimebundle_()
+        cells = []
+        for source, output in (
+            (
+                DIGITS,
+                nbformat.v4.new_output(
+                    "display_data",
+                    data={"text/plain": "digits", results.DIGITS_MIME: {"is_mnist": True}},
+                ),
+            ),
+            (
+                f"from mnistlib import results\nresults.record('test accuracy', {measures})",
+                nbformat.v4.new_output("display_data", data=committed),
+            ),
+            (
+                f"print({prints!r})",
+                nbformat.v4.new_output("stream", name="stdout", text="60,000 digits\n"),
+            ),
+        ):
+            cell = nbformat.v4.new_code_cell(source, execution_count=len(cells) + 1)
+            cell.outputs = [output]
+            cells.append(cell)
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+        nbformat.write(notebook, tmp_path / "notebooks" / "01_small.ipynb")
+        return tmp_path
+
+    return make
+
+
+def nbval(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pytest", *arguments, "-p", "no:cacheprovider"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("how", ["--nbval", "--nbval-lax"])
+@pytest.mark.parametrize(
+    ("inside", "where"), [(".", "notebooks/"), (".", None), ("notebooks", "01_small.ipynb")]
+)
+def test_plain_nbval_takes_our_sanitising_without_a_flag(clone, how, inside, where):
+    done = nbval(clone() / inside, how, *([where] if where else []))
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+@pytest.mark.parametrize("how", ["--nbval", "--nbval-lax"])
+def test_fresh_figure_that_misses_its_bound_fails_by_name(clone, how):
+    done = nbval(clone(at_least=0.977), how, "notebooks/")
+    assert done.returncode == 1
+    assert "01_small: test accuracy: 97.60 %; it should be at least 97.70 % (measured)" in (
+        done.stdout
+    )
+    assert "1 failed, 2 passed" in done.stdout
+
+
+def test_fact_that_changed_fails_the_strict_comparison_alone(clone):
+    folder = clone(prints="59,999 digits")
+    assert "59,999" in nbval(folder, "--nbval", "notebooks/").stdout
+    assert nbval(folder, "--nbval-lax", "notebooks/").returncode == 0
