@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import measure, report
-from mnistlib import models, results
+from mnistlib import models
+from mnistlib.results import benchmarks as recorded
 
-RECORD = results.benchmarks()
+RECORD = recorded()
 
 
 @pytest.fixture
@@ -54,9 +55,11 @@ def test_interrupted_benchmark_goes_on_where_it_stopped_and_a_whole_one_begins_a
     assert asked == ["one", "two", "one", "three"]
     del results["machine"]
     assert results == {
-        "one": [{"seconds": 1}, {"seconds": 7}], "two": [{"seconds": 2}],
-        "three": [{"seconds": 7}], "other": [{"seconds": 9}],
-    }  # fmt: skip
+        "one": [{"seconds": 1}, {"seconds": 7}],
+        "two": [{"seconds": 2}],
+        "three": [{"seconds": 7}],
+        "other": [{"seconds": 9}],
+    }
     benchmarks.run("quick", plan)
     assert asked == ["one", "two", "one", "three"] * 2
 
