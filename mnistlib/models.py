@@ -305,7 +305,7 @@ def save(model: keras.Model, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> keras.Model:
-    """Read a model from a ``.keras`` file; only what ``saving.check`` knows is ever built.
+    """Read a model from a ``.keras`` file; only what is on ``saving``'s lists is ever built.
 
     HDF5 files (``.h5``) are refused because Keras does not apply its safe mode to them.
 
@@ -317,12 +317,12 @@ def load(path: str | Path) -> keras.Model:
     path = _keras_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must name a saved model; there is no file {str(path)!r}")
-    saving.check(path)
-    with standard_settings():
+    with saving.checked(path) as copy, standard_settings():
         try:
-            return keras.saving.load_model(path, safe_mode=True)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no model that Keras saved: {error}") from error
+            return keras.saving.load_model(copy, safe_mode=True)
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+            # A file that names only what it may, but not as Keras puts it together.
+            raise ValueError(f"{path} is no model that Keras saved: {str(error)[:300]}") from error
 
 
 def _keras_path(path: str | Path) -> Path:
