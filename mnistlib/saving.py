@@ -1,4 +1,4 @@
-"""The guard before Keras opens a model file of a stranger: what it is, names and how large it gets.
+"""The guard before Keras opens a model file of a stranger.
 
 A ``.keras`` file is a zip of three members. ``checked`` reads them within bounds, has ``allowlist``
 look at the configuration and looks at the weights itself; Keras then gets a copy, written anew from
@@ -21,7 +21,7 @@ from pathlib import Path
 import h5py
 
 from mnistlib import allowlist
-from mnistlib.allowlist import Refused
+from mnistlib._rules import Refused
 
 LARGEST_MEMBERS: dict[str, int] = {
     "metadata.json": 10_000,
@@ -89,7 +89,7 @@ def _read(path: Path) -> dict[str, bytes]:
     return members
 
 
-# --- the zip ---------------------------------------------------------------------------------------
+# --- the zip -------------------------------------------------------------------------------------
 
 
 def _unpack(path: Path) -> dict[str, bytes]:
@@ -127,7 +127,7 @@ def _check_directory(content: bytes) -> None:
     disk, start_disk, here, entries, size, start, comment = struct.unpack("<4x4H2IH", end)
     if content[-42:-38] == b"PK\6\7" or (disk, start_disk, comment) != (0, 0, 0):
         raise Refused(
-            "its zip is one of several parts or of the 64-bit kind, which Keras writes not"
+            "its zip is one of several parts or of the 64-bit kind, which Keras does not write"
         )
     if here != entries or entries != len(LARGEST_MEMBERS):
         raise Refused(f"its zip must hold {_MEMBERS}, once each; it holds {entries:,} members")
@@ -161,7 +161,7 @@ def _check_metadata(content: bytes) -> None:
         raise Refused("metadata.json does not say which Keras wrote the file")
 
 
-# --- the weights -----------------------------------------------------------------------------------
+# --- the weights ---------------------------------------------------------------------------------
 
 
 def _check_weights(content: bytes) -> None:
