@@ -18,13 +18,17 @@ NAMING = {"class_name", "module", "registered_name", "spec_name"}
 Rule = Callable[[object, str], None]
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring, _SHORT.maxdict, _SHORT.maxlevel = 150, 3, 3
+
+
 class Refused(ValueError):
     """Says what in a model file is refused; whoever opened the file adds its name."""
 
 
 def show(value: object) -> str:
-    """Show the beginning of a value, whatever it is, in one short line."""
-    return reprlib.repr(value)
+    """Show the beginning of a value, whatever it is, in one short line; names show in full."""
+    return _SHORT.repr(value)
 
 
 def must(where: str, wanted: str, value: object) -> Refused:

@@ -33,6 +33,9 @@ from mnistlib._rules import (
     whole,
 )
 
+LARGEST_PARTS = 50_000
+"""Lists and objects in a configuration: a hundred for each of the layers that are allowed."""
+
 LARGEST_DEPTH = 60
 """Levels of lists and objects in a configuration: a nested model takes seven."""
 
@@ -50,6 +53,8 @@ def check_config(text: bytes) -> None:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Refused(f"config.json is no JSON that can be read ({error})") from error
+    if not isinstance(config, dict):
+        raise must("config.json", "a model as Keras writes it", config)
     _check_names(config)
     _model_object(config, "the model")
     sizes.check(config)
@@ -58,28 +63,40 @@ def check_config(text: bytes) -> None:
 # --- names ---------------------------------------------------------------------------------------
 
 
-def _check_names(config: object) -> None:
+def _check_names(config: dict) -> None:
     """Compare every name of a class or function, at any depth, with the list.
 
     The rules below do so once more where they expect an object. This walk also finds names where
     nothing expects one, and tells of a foreign name before anything else is complained of.
     """
-    shared: dict[object, object] = {}
-    waiting = [(config, "", 0)] if isinstance(config, dict | list) else []
+    shared: list[tuple[dict, str]] = []
+    waiting, seen = [(config, "", 0)], 0
     while waiting:
         value, where, depth = waiting.pop()
-        if depth > LARGEST_DEPTH:
-            raise Refused(f"its configuration is nested more than {LARGEST_DEPTH} levels deep")
-        if isinstance(value, dict):
-            if not NAMING.isdisjoint(value):
-                _check_name(value, where.lstrip(".") or "the model")
-                _check_shared(value, shared, where.lstrip("."))
-            parts = [(f"{where}.{key[:30]}", part) for key, part in value.items()]
-        else:
-            parts = [(f"{where}[{i}]", part) for i, part in enumerate(value)]
-        waiting += [
-            (part, place, depth + 1) for place, part in parts if isinstance(part, dict | list)
-        ]
+        seen += 1
+        if depth > LARGEST_DEPTH or seen > LARGEST_PARTS:
+            raise Refused(
+                f"its configuration holds more than {LARGEST_PARTS:,} lists and objects, or more "
+                f"than {LARGEST_DEPTH} of them within each other"
+            )
+        if isinstance(value, dict) and not NAMING.isdisjoint(value):
+            _check_name(value, where.lstrip(".") or "the model")
+            if value.get("shared_object_id") is not None:
+                shared.append((value, where.lstrip(".")))
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        # The last is looked at first, so that the first foreign name in the file is the one told.
+        waiting += reversed(
+            [
+                (
+                    part,
+                    f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key[:30]}",
+                    depth + 1,
+                )
+                for key, part in parts
+                if isinstance(part, dict | list)
+            ]
+        )
+    _check_shared(shared)
 
 
 def _check_name(value: dict, where: str) -> None:
@@ -105,16 +122,16 @@ def _check_name(value: dict, where: str) -> None:
         )
 
 
-def _check_shared(value: dict, shared: dict, where: str) -> None:
+def _check_shared(shared: Sequence[tuple[dict, str]]) -> None:
     """Check that one number stands for one object: Keras takes the first for all of them."""
-    number = value.get("shared_object_id")
-    if number is None:
-        return
-    whole(0, 2**64)(number, f"{where}.shared_object_id")
-    if (value.get("module"), value.get("class_name")) in _LAYERS | _MODELS:
-        raise Refused(f"{where} shares one layer between several models, which is not on the list")
-    if shared.setdefault(number, value) != value:
-        raise Refused(f"{where} shares its number, {number}, with a different object")
+    first: dict[int, dict] = {}
+    for value, where in shared:
+        number = value["shared_object_id"]
+        whole(0, 2**64)(number, f"{where}.shared_object_id")
+        if (value.get("module"), value.get("class_name")) in _LAYERS | _MODELS:
+            raise Refused(f"{where} is a layer of several models at once, which is not on the list")
+        if first.setdefault(number, value) != value:
+            raise Refused(f"{where} shares its number, {number}, with a different object")
 
 
 # --- the list: everything but layers -------------------------------------------------------------

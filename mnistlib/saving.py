@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import struct
 import tempfile
 import zipfile
@@ -73,19 +74,21 @@ def checked(path: str | Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> dict[str, bytes]:
+    known = "no model that Keras saved"
     try:
         members = _unpack(path)
         _check_metadata(members["metadata.json"])
+        known = "no model that is opened here"
         allowlist.check_config(members["config.json"])
         _check_weights(members["model.weights.h5"])
     except Refused as error:
         raise ValueError(
-            f"{path} is no model that Keras saved, or none that is loaded here: {error}. Only "
-            "networks of usual layers, as models.save writes them, are loaded; one of your own "
-            "making can be opened with keras.saving.load_model"
+            f"{path} is {known}: {error}. Only networks of the usual layers are opened, as "
+            "models.save writes them; a file of your own making can be opened with "
+            "keras.saving.load_model"
         ) from error
     except (MemoryError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be checked: {type(error).__name__}") from error
+        raise ValueError(f"{path} is {known}: {type(error).__name__} while checking it") from error
     return members
 
 
@@ -97,9 +100,10 @@ def _unpack(path: Path) -> dict[str, bytes]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise Refused("it is no regular file")
     with path.open("rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise Refused(f"it is larger than {LARGEST_FILE:,} bytes")
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise Refused(f"it has {size:,} bytes, at most {LARGEST_FILE:,}")
+        content = file.read(size)
     _check_directory(content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

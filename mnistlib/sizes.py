@@ -67,9 +67,36 @@ def _same(config: Mapping, shape: Shape) -> _Size:
 
 
 def _normalization(config: Mapping, shape: Shape) -> _Size:
+    kept = 1 if config.get("axis") is None else _along(config["axis"], shape)
     for name in ("mean", "variance"):
-        _check_broadcast(config.get(name), shape, name)
-    return _Size(shape, 2 * prod(shape) + 1)
+        _check_broadcast(config.get(name), [kept], name)
+    return _Size(shape, 2 * kept + 1)
+
+
+def _batch_normalization(config: Mapping, shape: Shape) -> _Size:
+    each = 7 if config.get("renorm") else 4
+    return _Size(shape, each * _along(config.get("axis", -1), shape))
+
+
+def _layer_normalization(config: Mapping, shape: Shape) -> _Size:
+    return _Size(shape, 2 * _along(config.get("axis", -1), shape))
+
+
+def _along(axes: int | Sequence[int], shape: Shape) -> int:
+    """Count the places along some axes, which Keras counts with the batch as axis 0."""
+    found = {
+        axis + len(shape) + 1 if axis < 0 else axis
+        for axis in ([axes] if isinstance(axes, int) else axes)
+    }
+    if not found <= set(range(1, len(shape) + 1)):
+        raise Refused(f"axis {show(axes)} does not fit an input of shape {show(shape)}")
+    return prod(shape[axis - 1] for axis in found)
+
+
+def _slopes(config: Mapping, shape: Shape) -> _Size:
+    shared = config.get("shared_axes") or ()
+    shared = [shared] if isinstance(shared, int) else shared
+    return _Size(shape, prod(size for axis, size in enumerate(shape, 1) if axis not in shared))
 
 
 def _rescaling(config: Mapping, shape: Shape) -> _Size:
@@ -106,7 +133,13 @@ def _dense(config: Mapping, shape: Shape) -> _Size:
         raise Refused("Dense must be given at least one value for each digit")
     units = config["units"]
     weights = shape[-1] * units
-    return _Size((*shape[:-1], units), weights + units, work=prod(shape[:-1]) * weights)
+    return _Size(
+        (*shape[:-1], units), weights + _bias(config, units), work=prod(shape[:-1]) * weights
+    )
+
+
+def _bias(config: Mapping, size: int) -> int:
+    return size if config.get("use_bias", True) else 0
 
 
 def _places(config: Mapping, shape: Shape, window: Sequence[int]) -> Shape:
@@ -136,7 +169,7 @@ def _convolution(config: Mapping, shape: Shape) -> _Size:
     if shape[2] % groups or filters % groups:
         raise Refused(f"groups {groups} does not divide its {shape[2]} channels and its filters")
     weights = prod(window) * (shape[2] // groups) * filters
-    return _Size((*places, filters), weights + filters, work=prod(places) * weights)
+    return _Size((*places, filters), weights + _bias(config, filters), work=prod(places) * weights)
 
 
 def _depthwise(config: Mapping, shape: Shape) -> _Size:
@@ -144,15 +177,17 @@ def _depthwise(config: Mapping, shape: Shape) -> _Size:
     places = _places(config, shape, window)
     channels = shape[2] * config["depth_multiplier"]
     weights = prod(window) * channels
-    return _Size((*places, channels), weights + channels, work=prod(places) * weights)
+    return _Size(
+        (*places, channels), weights + _bias(config, channels), work=prod(places) * weights
+    )
 
 
 def _separable(config: Mapping, shape: Shape) -> _Size:
-    first, filters = _depthwise(config, shape), config["filters"]
+    first, filters = _depthwise(dict(config) | {"use_bias": False}, shape), config["filters"]
     weights = first.shape[2] * filters
     return _Size(
         (*first.shape[:2], filters),
-        first.parameters + weights + filters,
+        first.parameters + weights + _bias(config, filters),
         work=first.work + prod(first.shape[:2]) * weights,
         inside=prod(first.shape),
     )
@@ -201,11 +236,6 @@ def _concatenate(config: Mapping, shapes: Sequence[Shape]) -> _Size:
     return _Size((*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :]))
 
 
-def _batch_normalization(config: Mapping, shape: Shape) -> _Size:
-    # Four numbers for each channel, seven with renormalization; the axis may be any.
-    return _Size(shape, 7 * max(shape, default=1))
-
-
 _SIZES: dict[str, Callable[[Mapping, Shape], _Size]] = {
     **dict.fromkeys(("Dropout", "SpatialDropout2D", "GaussianNoise"), _same),
     **dict.fromkeys(("Activation", "Softmax", "ReLU", "LeakyReLU", "ELU"), _same),
@@ -223,8 +253,8 @@ _SIZES: dict[str, Callable[[Mapping, Shape], _Size]] = {
     "GlobalMaxPooling2D": _pool_all,
     "GlobalAveragePooling2D": _pool_all,
     "BatchNormalization": _batch_normalization,
-    "LayerNormalization": lambda config, shape: _Size(shape, 2 * prod(shape)),
-    "PReLU": lambda config, shape: _Size(shape, prod(shape)),
+    "LayerNormalization": _layer_normalization,
+    "PReLU": _slopes,
     "Cropping2D": _crop,
     "ZeroPadding2D": _pad,
 }
