@@ -1,7 +1,7 @@
 """What a model file may ask Keras to build: names, settings and sizes, each from a list.
 
 Keras builds whatever a configuration names, and calls functions and constructors on the way, also
-in its safe mode (Zhu et al. 2025, arXiv:2509.06703). So each part of a configuration is compared
+in its safe mode (arXiv:2509.06703 shows several ways). So each part of a configuration is compared
 here with what Keras itself writes for usual classifiers, before Keras sees it; what is not on the
 list is refused. Only the standard library is needed: nothing that a file names is ever looked up.
 """

@@ -19,8 +19,8 @@ LARGEST_PARAMETERS = 20_000_000
 LARGEST_LAYER = 500_000
 """Values that one layer may give for one digit: 4 GB for the 2,000 digits predicted at a time."""
 
-LARGEST_WORK = 5_000_000_000
-"""Multiplications for one digit: some seconds of one processor core."""
+LARGEST_WORK = 2_000_000_000
+"""Multiplications for one digit: about a thousand times those of ``cnn_best``."""
 
 LARGEST_CALLS = 500
 """Layer calls: several times those of the deepest networks used on images of this size."""

@@ -1010,6 +1010,18 @@ def test_list_of_a_million_members_is_not_read(tmp_path):
             refused(path)
 
 
+def test_files_are_checked_without_keras(good):
+    code = "import sys; from mnistlib import saving; saving.check(sys.argv[1]); print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, good.path],
+        capture_output=True,
+        text=True,
+        cwd=Path(saving.__file__).parents[1],
+        check=True,
+    )
+    assert {"keras", "tensorflow"}.isdisjoint(ran.stdout.split())
+
+
 def test_large_and_special_files_are_refused_unread(tmp_path):
     path = tmp_path / "large.keras"
     with path.open("wb") as file:
@@ -1094,6 +1106,7 @@ def tower(file: h5py.File) -> None:
     [
         (lambda file: replace(file, shape=(10**12,), dtype="f4", chunks=(10**6,)), "pieces"),
         (lambda file: replace(file, shape=(10**12,), dtype="f4"), "declares"),
+        (lambda file: replace(file, shape=(1_000,), dtype="f4"), "4,000 bytes"),
         (lambda file: replace(file, shape=(8,), dtype="f4", chunks=(8,)), "pieces"),
         (lambda file: replace(file, data=np.zeros(9**6, "f4"), compression="gzip"), "packed"),
         (lambda file: replace(file, data="text"), "no numbers"),
