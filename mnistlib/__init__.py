@@ -11,7 +11,8 @@ Data walks one way: ``data`` → ``models`` → ``training`` → ``metrics`` →
 - ``kaggle`` reads and writes the files of Kaggle's competition.
 - ``results`` records the figures of a lesson, ``batch`` runs the lessons, and ``cli`` is the
   command line.
-- ``inputs``, ``compiling`` and ``loop`` serve ``training``; ``saving`` serves ``models``.
+- ``inputs``, ``compiling`` and ``loop`` serve ``training``; ``saving`` serves ``models``, with
+  ``allowlist`` and ``sizes``.
 
 Everything but ``models``, ``training`` and what stands on them imports without TensorFlow.
 """

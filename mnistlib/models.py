@@ -11,6 +11,7 @@ import contextlib
 import functools
 import itertools
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -305,7 +306,7 @@ def save(model: keras.Model, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> keras.Model:
-    """Read a model from a ``.keras`` file; only what is on ``saving``'s lists is ever built.
+    """Read a model from a ``.keras`` file; only what is on its list is ever built.
 
     HDF5 files (``.h5``) are refused because Keras does not apply its safe mode to them.
 
@@ -313,16 +314,19 @@ def load(path: str | Path) -> keras.Model:
         ValueError: The path does not end in ``.keras``, or the file is no model of a known kind:
             says which part of it is refused.
         FileNotFoundError: There is no such file.
+        OSError: The file cannot be read.
     """
     path = _keras_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path must name a saved model; there is no file {str(path)!r}")
+    # Keras opens a copy made of what was checked, so that nothing can be exchanged in between.
     with saving.checked(path) as copy, standard_settings():
         try:
             return keras.saving.load_model(copy, safe_mode=True)
-        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-            # A file that names only what it may, but not as Keras puts it together.
-            raise ValueError(f"{path} is no model that Keras saved: {str(error)[:300]}") from error
+        except Exception as error:
+            # Keras raises errors of many kinds for parts that do not fit together.
+            reason = textwrap.shorten(str(error), 300, placeholder=" …")
+            raise ValueError(f"{path} is no model that Keras saved: {reason}") from error
 
 
 def _keras_path(path: str | Path) -> Path:

@@ -15,8 +15,8 @@ PACKAGE = ROOT / "mnistlib"
 # own level only what SAME_LEVEL lists. "mnistlib" is the package itself, its ``__init__``.
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
-    0: {"data", "drawing", "kaggle", "metrics", "pictures", "results", "writers"},
-    1: {"augment", "inputs", "preprocess"},
+    0: {"_rules", "data", "drawing", "kaggle", "metrics", "pictures", "results", "writers"},
+    1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
     2: {"loop", "models", "saving"},
     3: {"compiling", "plots", "training"},
     4: {"recognizer"},
@@ -28,6 +28,7 @@ SAME_LEVEL = {
     "kaggle": {"data"},
     "metrics": {"data"},
     "writers": {"data"},
+    "allowlist": {"sizes"},
     "models": {"saving"},
     "training": {"compiling"},
     "cli": {"app"},
