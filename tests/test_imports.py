@@ -15,10 +15,10 @@ PACKAGE = ROOT / "mnistlib"
 # own level only what SAME_LEVEL lists. "mnistlib" is the package itself, its ``__init__``.
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
-    0: {"data", "drawing", "kaggle", "metrics", "pictures", "results", "writers"},
+    0: {"data", "drawing", "kaggle", "metrics", "pictures", "questions", "results", "writers"},
     1: {"augment", "inputs", "preprocess"},
     2: {"loop", "models", "saving"},
-    3: {"compiling", "plots", "training"},
+    3: {"compiling", "diagrams", "plots", "training"},
     4: {"recognizer"},
     5: {"batch"},
     6: {"app", "cli"},
@@ -30,6 +30,7 @@ SAME_LEVEL = {
     "writers": {"data"},
     "models": {"saving"},
     "training": {"compiling"},
+    "diagrams": {"plots"},
     "cli": {"app"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}
