@@ -7,10 +7,13 @@ colour-blind readers can tell apart, and no meaning rests on colour alone.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -34,8 +37,17 @@ _RIGHT, _WRONG = PALETTE[0], PALETTE[3]
 _LINE_INCHES = 0.19  # a line of a caption, with its share of the space below
 
 
+_NOTEBOOK_BACKENDS = ("inline", "ipympl", "widget", "nbagg", "notebook")
+
+
 def use_style() -> None:
-    """Set the series' fonts, sizes and grid for the figures that follow."""
+    """Set the series' fonts, sizes and grid for the figures that follow.
+
+    In a Jupyter kernel, the figures appear in the notebook also where ``MPLBACKEND``, set for other
+    programs, names a backend that would show nothing there, such as ``Agg``. A backend chosen in
+    the session itself is left alone.
+    """
+    _show_in_notebook()
     sns.set_theme(
         context="notebook",
         style="whitegrid",
@@ -543,6 +555,21 @@ def _fit(
     frame = Rectangle((left, top), width * scale, height * scale, fill=False, lw=0.5, ec="0.6")
     ax.add_patch(frame)
     return left, top, scale
+
+
+def _show_in_notebook() -> None:
+    """Undo ``MPLBACKEND`` in a Jupyter kernel, where it would keep figures from appearing."""
+    # In a kernel, IPython is loaded long before this module.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if getattr(shell, "kernel", None) is None:
+        return
+    named = os.environ.get("MPLBACKEND", "").lower()
+    if any(word in named for word in _NOTEBOOK_BACKENDS):
+        return
+    # Without a screen, matplotlib takes agg for a backend that needs one.
+    if named and str(matplotlib.get_backend()).lower() in (named, "agg"):
+        shell.enable_matplotlib("inline")
 
 
 def _frame(ax: Axes, left: float, top: float, right: float, bottom: float, *, lw: float) -> None:

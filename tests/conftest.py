@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import socket
 import tempfile
 import threading
 import warnings
@@ -17,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import settings
+from ports import closed_port
 
 from mnistlib import data
 
@@ -74,13 +74,6 @@ def scratch() -> Iterator[Path]:
     """A folder for files too large to be kept after the test, as ``tmp_path`` keeps them."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
-
-
-def closed_port() -> int:
-    """Find a port of this machine on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

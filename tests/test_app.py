@@ -14,8 +14,8 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from conftest import closed_port
 from PIL import Image
+from ports import closed_port
 
 from mnistlib import app, drawing, recognizer
 
@@ -275,7 +275,8 @@ PROMPTS_AND_ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widg
 ])"""
 SHOW_CELL = """source => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
-    const at = notebook.widgets.findIndex(cell => cell.model.sharedModel.getSource() === source);
+    const at = notebook.widgets.findIndex(
+        cell => cell.model.sharedModel.getSource().endsWith(source));
     notebook.activeCellIndex = at;
     return notebook.scrollToItem(at, "center");
 }"""

@@ -1,12 +1,17 @@
+import os
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from nbclient import NotebookClient
 
 from mnistlib import data, drawing, metrics, plots, preprocess
 
@@ -22,6 +27,39 @@ def close_figures():
     plots.use_style()
     yield
     plt.close("all")
+
+
+DRAW = """
+import matplotlib, numpy as np
+from mnistlib import plots
+{chosen}
+plots.use_style()
+plots.pixel_map(np.zeros((28, 28)), title="Nothing", label="value");
+"""
+
+
+def run_in_a_kernel(monkeypatch, code, **environment):
+    """Run a cell in a kernel of this interpreter; the kinds of output that it stored."""
+    # Before a kernel of the same name in the user's home folder.
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
+    root = Path(__file__).parents[1]
+    client.execute(env=os.environ | {"PYTHONPATH": str(root)} | environment)
+    return [
+        sorted(output.get("data", [output.get("name")])) for output in notebook.cells[0].outputs
+    ]
+
+
+@pytest.mark.parametrize("backend", ["Agg", "TkAgg", ""])
+def test_figures_appear_in_a_notebook_whatever_the_environment_names(monkeypatch, backend):
+    stored = run_in_a_kernel(monkeypatch, DRAW.format(chosen=""), MPLBACKEND=backend)
+    assert stored == [["image/png", "text/plain"]]
+
+
+def test_a_backend_chosen_in_the_session_is_left_alone(monkeypatch):
+    code = DRAW.format(chosen="matplotlib.use('svg')") + "print(matplotlib.get_backend())"
+    assert run_in_a_kernel(monkeypatch, code, MPLBACKEND="Agg") == [["stdout"]]
 
 
 FIGURES = {
