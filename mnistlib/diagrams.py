@@ -7,6 +7,7 @@ Imports without TensorFlow. As in ``plots``: arrays in, ``Axes`` out; each funct
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,7 +30,7 @@ def network(widths: Sequence[int] = (6, 4, 3), *, title: str = "", ax: Axes | No
         [(2.2 * column, (number - (width - 1) / 2) * -0.9) for number in range(width)]
         for column, width in enumerate(widths)
     ]
-    for before, after in zip(places, places[1:], strict=False):
+    for before, after in pairwise(places):
         for start in before:
             for end in after:
                 picked = end == places[1][0] and before is places[0]

@@ -167,7 +167,7 @@ def test_no_cell_hides_its_value_with_a_semicolon(notebook):
 
 
 def test_the_length_suits_one_sitting(notebook):
-    assert 25 <= len(notebook.cells) <= 45
+    assert 25 <= len(notebook.cells) <= 55
     for cell in code_cells(notebook):
         assert is_setup(cell) or len(cell.source.splitlines()) <= 14, cell.source
     runs = [
