@@ -18,12 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def command(notebooks: Sequence[Path]) -> list[str]:
-    """Word the comparison of these notebooks; the kernel is the interpreter that runs this.
-
-    What else nbval needs to know, ``notebooks/conftest.py`` tells it.
-    """
+    """Word the comparison of these notebooks; what it goes by, ``notebooks/conftest.py`` tells."""
     return [
-        *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"),
+        *(sys.executable, "-m", "pytest", "--nbval"),
         *("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"),
         *map(str, notebooks),
     ]
@@ -40,11 +37,8 @@ def main() -> int:
     # A notebook to each core: two at once, with a thread each, end before one after the other would
     # with two threads.
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    if named := environment.get(data.ENVIRONMENT_VARIABLE):
-        # The kernels run in the notebooks' folder.
-        environment[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
     notebooks = sorted((ROOT / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
-    return subprocess.call(command(notebooks), cwd=ROOT, env=environment)
+    return subprocess.call(command(notebooks), env=environment)
 
 
 if __name__ == "__main__":

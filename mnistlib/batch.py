@@ -136,9 +136,7 @@ def plan(
     for path in paths:
         own = declared[path]
         values = {name: _convert(given[name], own[name]) for name in own if name in given}
-        changed = {
-            name: value for name, value in values.items() if repr(value) != _default(own[name])
-        }
+        changed = {name: value for name, value in values.items() if value != _default(own[name])}
         jobs.append(Job(path.stem, path, tuple(own), values, changed))
     return jobs
 
@@ -164,22 +162,15 @@ def run(
 
     Yields:
         One result a notebook, as it ends.
+
+    Raises:
+        ValueError: The bounds beside the notebooks' folder are damaged.
     """
-    bounds = find_bounds(jobs[0].path.parent) if jobs else None
+    bounds = results.find_bounds(jobs[0].path.parent) if jobs else None
     for job in jobs:
         if source is not None and "SOURCE" in job.accepts:
             job = replace(job, parameters={"SOURCE": source} | job.parameters)
         yield _execute(job, Path(output).resolve() / job.name, bounds, progress)
-
-
-def find_bounds(folder: Path) -> dict[str, dict[str, results.Bound]] | None:
-    """Read the bounds beside the tests of the series that lies in ``folder``; None: none are.
-
-    Raises:
-        ValueError: The file with the bounds is damaged.
-    """
-    path = folder.resolve().parent / "tests" / "bounds.toml"
-    return results.load_bounds(path) if path.is_file() else None
 
 
 def _select(names: Sequence[str], folder: Path) -> list[Path]:
@@ -221,10 +212,10 @@ def _convert(value: Any, declared: Mapping[str, str]) -> Any:
         ) from error
 
 
-def _default(declared: Mapping[str, str]) -> str:
-    """Word the notebook's own value of a parameter as Python words it."""
+def _default(declared: Mapping[str, str]) -> Any:
+    """Read the notebook's own value of a parameter; one that is no literal stays text."""
     try:
-        return repr(ast.literal_eval(declared["default"]))
+        return ast.literal_eval(declared["default"])
     except (ValueError, SyntaxError):
         return declared["default"]
 
@@ -265,7 +256,7 @@ def _execute(
         error = Failure(job.name, _last_cell(path), type(failed).__name__, str(failed))
     seconds = time.perf_counter() - start
     record = results.read(path) if path.exists() else results.Record((), None)
-    unbound = "there are none" if bounds is None else None
+    unbound = "no tests/bounds.toml lies beside the notebooks' folder" if bounds is None else None
     unbound = unbound or results.why_not_bound(job.changed, record.is_mnist)
     # A notebook that failed has not recorded all of its figures; the failure is what to mend.
     missed = [] if unbound or error else results.check(job.name, record.figures, bounds)

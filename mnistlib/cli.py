@@ -278,13 +278,18 @@ def _load(source: str, *, err: bool = False) -> data.Digits:
 def _table(results: Sequence[Result]) -> str:
     width = max(len(result.name) for result in results)
     lines = ["", f"{'notebook':{width}}  seconds  output"]
+    recorded = [result for result in results if result.figures]
+    reasons = {result.unbound for result in recorded}
+    shared = reasons.pop() if len(reasons) == 1 else None
     for result in results:
         lines.append(f"{result.name:{width}}  {result.seconds:7.1f}  {_short(result.output)}")
         lines += [f"    {figure}" for figure in result.figures]
         if result.faults:
             lines.append("    failed" if result.error else "    misses its bounds")
-        elif result.figures and result.unbound:
+        elif result.figures and result.unbound and not shared:
             lines.append(f"    not held to bounds: {result.unbound}")
+    if shared:
+        lines += ["", f"Not held to bounds: {shared}"]
     return "\n".join(lines)
 
 

@@ -109,18 +109,26 @@ def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> Non
         unit: ``"%"``: the values are shares, 0–1, shown in per cent. Else the unit they are in.
 
     Raises:
-        ValueError: The name is empty, or a value is not a finite number.
+        ValueError: The name is empty or longer than a line, the unit is empty, or a value is not a
+            finite number.
     """
-    from IPython.display import display
-
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"name must say what the figure is; received {name!r}")
+    if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
+        raise ValueError(f"name must say in one line what the figure is; received {name!r}")
+    if not isinstance(unit, str) or not unit.strip():
+        raise ValueError(f"unit must be a word or a sign; received {unit!r} for {name}")
     values = [value] if isinstance(value, Real) or np.ndim(value) == 0 else list(value)
-    if not values or not all(isinstance(one, Real) and math.isfinite(one) for one in values):
+    if not values or not all(map(_is_finite, values)):
         raise ValueError(
             f"value must be a finite number, or several, one a seed; received {value!r} for {name}"
         )
-    display(Figure(name, tuple(map(float, values)), unit))
+    figure = Figure(name, tuple(map(float, values)), unit)
+    try:
+        from IPython.display import display
+    except ImportError:
+        # Without IPython no notebook runs this, and a script shows the line alone.
+        print(figure)
+    else:
+        display(figure)
 
 
 def read(notebook: Mapping[str, Any] | str | Path) -> Record:
@@ -130,18 +138,21 @@ def read(notebook: Mapping[str, Any] | str | Path) -> Record:
         notebook: A notebook as nbformat gives it, or its path.
 
     Raises:
-        ValueError: The file is no notebook.
+        FileNotFoundError: There is no such file.
+        ValueError: It is no notebook.
     """
+    received = "a notebook without cells"
     if isinstance(notebook, str | Path):
-        path = Path(notebook)
+        received = str(notebook)
         try:
-            notebook = json.loads(path.read_text(encoding="utf-8"))
+            notebook = json.loads(Path(notebook).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(
-                f"notebook must be a Jupyter notebook; {path} is none: {error}"
+                f"notebook must be a Jupyter notebook; received {received}: {error}"
             ) from error
-    cells = notebook.get("cells", [])
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    if not isinstance(notebook, Mapping) or not isinstance(notebook.get("cells"), list):
+        raise ValueError(f"notebook must be a Jupyter notebook; received {received}")
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     return Record(tuple(figures_in(outputs)), _ran_on_mnist(outputs))
 
 
@@ -170,6 +181,19 @@ def load_bounds(path: str | Path) -> dict[str, dict[str, Bound]]:
         notebook: {name: _bound(f"{path}, {notebook}, {name}", one) for name, one in table.items()}
         for notebook, table in tables.items()
     }
+
+
+def find_bounds(folder: str | Path) -> dict[str, dict[str, Bound]] | None:
+    """Read the bounds of the series that lies in ``folder``: ``tests/bounds.toml`` beside it.
+
+    Returns:
+        As from ``load_bounds``; None where there is no such file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    path = Path(folder).resolve().parent / "tests" / "bounds.toml"
+    return load_bounds(path) if path.is_file() else None
 
 
 def check(
@@ -211,11 +235,11 @@ def why_not_bound(parameters: Mapping[str, Any], is_mnist: bool | None) -> str |
         return (
             "it did not run on the full MNIST"
             if is_mnist is False
-            else ("it does not show which digits it ran on")
+            else "it does not show which digits it ran on"
         )
     changed = {name: value for name, value in parameters.items() if name != "SOURCE"}
     if changed:
-        return "with " + ", ".join(f"{name} = {value!r}" for name, value in changed.items())
+        return "changed: " + ", ".join(f"{name} = {value!r}" for name, value in changed.items())
     return None
 
 
@@ -241,8 +265,14 @@ def benchmarks() -> dict[str, list[dict]]:
     )
 
 
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _words(value: float, unit: str) -> str:
-    return f"{100 * value:.2f}" if unit == "%" else f"{value:.4g}"
+    if unit == "%":
+        return f"{100 * value:.2f}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
 
 
 def _ran_on_mnist(outputs: Iterable[Mapping[str, Any]]) -> bool | None:
@@ -255,7 +285,7 @@ def _bound(place: str, given: Any) -> Bound:
     if not isinstance(given, dict) or not given.keys() <= known:
         raise ValueError(f"{place}: expected {', '.join(sorted(known))}; received {given!r}")
     limits = [given.get("at_least"), given.get("at_most")]
-    numbers = [limit for limit in limits if isinstance(limit, Real) and math.isfinite(limit)]
+    numbers = [limit for limit in limits if _is_finite(limit)]
     if len(numbers) != 1 or limits.count(None) != 1:
         raise ValueError(f"{place}: expected at_least or at_most, a number; received {given!r}")
     if not isinstance(given.get("because"), str) or not given["because"].strip():

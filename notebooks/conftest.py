@@ -5,21 +5,33 @@ Somebody who knows only nbval types no more than that. An option that is given g
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mnistlib import batch, results
+from mnistlib import data, results
 
 ROOT = Path(__file__).resolve().parent.parent
-_IS_MNIST = pytest.StashKey[bool]()
+_OUTPUTS = pytest.StashKey[dict[int, list]]()
 
 
+# Last, because nbval itself refuses the old and the new name of an option together.
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Set nbval's options where they are not given."""
-    if config.option.nbval_sanitize_with is None:
-        config.option.nbval_sanitize_with = str(ROOT / "tests" / "sanitize.cfg")
+    option = config.option
+    if not hasattr(option, "nbval"):
+        return
+    if option.nbval_sanitize_with is None:
+        option.nbval_sanitize_with = str(ROOT / "tests" / "sanitize.cfg")
+    if option.nbval_kernel_name is None:
+        # A kernel of that name in the user's home folder may belong to another environment.
+        option.nbval_current_env = True
+    if named := os.environ.get(data.ENVIRONMENT_VARIABLE):
+        # The kernels run in the notebooks' folder.
+        os.environ[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,16 +44,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Hold the figures that a fresh execution of a cell records to their bounds."""
+    """Hold the figures that a fresh execution records to their bounds, each with its cell.
+
+    A bounded figure that no cell recorded is a fault of the last one, unless only some were run.
+    """
     outcome = yield
-    record = results.read({"cells": [{"outputs": getattr(item, "test_outputs", None) or []}]})
-    notebook = item.parent
-    if record.is_mnist is not None:
-        notebook.stash[_IS_MNIST] = record.is_mnist
-    bounds = batch.find_bounds(item.path.parent)
-    if bounds and record.figures and notebook.stash.get(_IS_MNIST, False):
-        name, present = item.path.stem, {figure.name for figure in record.figures}
-        own = {figure: one for figure, one in bounds.get(name, {}).items() if figure in present}
-        faults = results.check(name, record.figures, {name: own})
-        assert not faults, "\n".join(faults)
+    if not hasattr(item, "cell_num"):
+        return outcome
+    outputs = item.parent.stash.setdefault(_OUTPUTS, {})
+    outputs[item.cell_num] = item.test_outputs or []
+    so_far = results.read({"cells": [{"outputs": each} for each in outputs.values()]})
+    bounds = results.find_bounds(item.path.parent)
+    if bounds is not None and results.why_not_bound({}, so_far.is_mnist) is None:
+        name, here = item.path.stem, results.figures_in(outputs[item.cell_num])
+        due = {figure.name for figure in here}
+        if len(outputs) == sum(cell.cell_type == "code" for cell in item.parent.nb.cells):
+            due |= bounds.get(name, {}).keys() - {figure.name for figure in so_far.figures}
+        own = {figure: bound for figure, bound in bounds.get(name, {}).items() if figure in due}
+        if faults := results.check(name, here, {name: own}):
+            item.raise_cell_error("\n".join(faults))
     return outcome

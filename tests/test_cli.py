@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_series import write_notebook, write_series
+from small_series import PARAMETERS, RECORDS, write_bounds, write_notebook, write_series
 
 from mnistlib import data, drawing, kaggle
 
@@ -62,7 +62,8 @@ def test_run_prints_the_source_and_a_table(mnistlib, series):
     assert [line.strip() for line in lines[4:]] == [
         "test accuracy: 97.50 ± 0.71 % (2 seeds)",
         "mistakes: 219 mistakes",
-        "not held to bounds: there are none",
+        "",
+        "Not held to bounds: no tests/bounds.toml lies beside the notebooks' folder",
     ]
     assert "01_pass" in done.stderr
 
@@ -74,6 +75,27 @@ def test_a_failure_is_named_and_the_exit_code_says_so(mnistlib, series, tmp_path
     assert "Traceback" not in done.stderr
     assert "test accuracy: 97.50 ± 0.71 %" in done.stdout
     assert (tmp_path / "elsewhere" / "02_fail" / "02_fail.ipynb").exists()
+
+
+def test_missed_bound_is_named_and_the_exit_code_says_so(mnistlib, mnist, series):
+    write_bounds(series, 0.98)
+    done = mnistlib("run", "01", "--notebooks", series)
+    assert done.returncode == 1
+    assert done.stdout.endswith("219 mistakes\n    misses its bounds\n")
+    assert done.stderr.endswith(
+        "Error: 01_pass: test accuracy: 97.50 ± 0.71 % (2 seeds); it should be at least 98.00 % "
+        "(0.975 ± 0.007)\n"
+    )
+
+
+def test_table_says_of_each_notebook_why_it_is_not_held_to_bounds(mnistlib, mnist, series):
+    write_bounds(series, 0.97)
+    other = PARAMETERS.replace("EPOCHS", "SEEDS")
+    write_notebook(series / "02_fail.ipynb", other, RECORDS)
+    done = mnistlib("run", "--notebooks", series, "-p", "SEEDS", "3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ot held to bounds") == 1
+    assert done.stdout.endswith("    not held to bounds: changed: SEEDS = 3\n")
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,9 @@ def test_what_a_lesson_records_is_shown_as_a_line_and_read_back_exactly(tmp_path
     ]
 
 
-def test_a_script_prints_the_same_line():
-    code = "from mnistlib import results\nresults.record('test accuracy', 0.97813)"
+@pytest.mark.parametrize("ipython", ["", "import sys; sys.modules['IPython'] = None\n"])
+def test_a_script_prints_the_same_line_with_and_without_ipython(ipython):
+    code = ipython + "from mnistlib import results\nresults.record('test accuracy', 0.97813)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "test accuracy: 97.81 %\n"
 
@@ -85,8 +86,8 @@ def test_outputs_of_other_kinds_are_passed_over():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("", 0.5, "name must say what the figure is; received ''"),
-        ("  ", 0.5, "name must say"),
+        ("", 0.5, "name must say in one line what the figure is; received ''"),
+        ("  ", 0.5, "name must say in one line"),
         (None, 0.5, "name must say"),
         ("a", math.nan, "finite number.* received nan for a"),
         ("a", math.inf, "finite number"),
@@ -96,6 +97,8 @@ def test_outputs_of_other_kinds_are_passed_over():
         ("a", ["0.5"], "finite number"),
         ("a", None, "finite number"),
         ("a", np.zeros((2, 2)), "finite number"),
+        ("a", True, "finite number"),
+        ("two\nlines", 0.5, "in one line"),
     ],
 )
 def test_what_is_no_figure_is_refused(name, value, said):
@@ -103,9 +106,30 @@ def test_what_is_no_figure_is_refused(name, value, said):
         results.record(name, value)
 
 
-def test_file_that_is_no_notebook_is_refused(tmp_path):
-    (tmp_path / "x.ipynb").write_text("no json")
-    with pytest.raises(ValueError, match=r"notebook must be a Jupyter notebook; .*x\.ipynb"):
+@pytest.mark.parametrize("unit", ["", " ", None, 3])
+def test_unit_that_is_none_is_refused(unit):
+    with pytest.raises(ValueError, match=f"unit must be a word or a sign; received {unit!r} for a"):
+        results.record("a", 0.5, unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "line"),
+    [
+        ((0.97813,), "%", "a: 97.81 %"),
+        ((0.97, 0.98), "%", "a: 97.50 ± 0.71 % (2 seeds)"),
+        ((12345.0,), "mistakes", "a: 12,345 mistakes"),
+        ((80.0, 93.0), "mistakes", "a: 86.5 ± 9.192 mistakes (2 seeds)"),
+        ((-0.125,), "points", "a: -0.125 points"),
+    ],
+)
+def test_figure_is_worded_in_its_unit(values, unit, line):
+    assert str(Figure("a", values, unit)) == line
+
+
+@pytest.mark.parametrize("text", ["no json", "[1]", "{}", '{"cells": 3}'])
+def test_file_that_is_no_notebook_is_refused(tmp_path, text):
+    (tmp_path / "x.ipynb").write_text(text)
+    with pytest.raises(ValueError, match=r"must be a Jupyter notebook; received .*x\.ipynb"):
         results.read(tmp_path / "x.ipynb")
 
 
@@ -138,6 +162,15 @@ def test_bounds_hold_the_mean_of_several_values(tmp_path):
     ]
 
 
+def test_bounds_are_found_beside_the_notebooks(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    assert results.find_bounds(tmp_path / "notebooks") is None
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "bounds.toml").write_text('[02.a]\nat_least = 1\nbecause = "claimed"')
+    expected = {"02": {"a": Bound(1, None, "claimed")}}
+    assert results.find_bounds(tmp_path / "notebooks") == expected
+
+
 @given(finite, finite)
 def test_bound_is_met_from_its_own_side(limit, value):
     assert Bound(limit, None, "").holds(value) is (value >= limit)
@@ -168,7 +201,7 @@ def test_bounds_that_are_none_are_refused(tmp_path, text, said):
     [
         ({}, True, None),
         ({"SOURCE": "mnist"}, True, None),
-        ({"EPOCHS": 3}, True, "with EPOCHS = 3"),
+        ({"EPOCHS": 3}, True, "changed: EPOCHS = 3"),
         ({}, False, "it did not run on the full MNIST"),
         ({}, None, "it does not show which digits it ran on"),
     ],

@@ -7,6 +7,8 @@ import pytest
 from compare import ROOT, command
 from nbval.plugin import get_sanitize_patterns
 
+from mnistlib.results import Figure
+
 PATTERNS = get_sanitize_patterns((ROOT / "tests" / "sanitize.cfg").read_text(encoding="ascii"))
 
 
@@ -26,6 +28,7 @@ def sanitized(text):
         ("test accuracy: 97.81 %", "test accuracy: 97.60 %"),
         ("mean accuracy: 97.81 ± 0.12 % (5 seeds)", "mean accuracy: 97.70 ± 0.20 % (5 seeds)"),
         ("<Figure size 810x1234 with 1 Axes>", "<Figure size 810x987 with 1 Axes>"),
+        ("<Figure size 810x339.75 with 1 Axes>", "<Figure size 810x441 with 1 Axes>"),
         ("fitted in 12.3 s", "fitted in 9 s"),
         ("0.4 ms a digit", "120 µs a digit"),
         ("in 2 min", "in 90 s"),
@@ -51,6 +54,28 @@ def sanitized(text):
 def test_a_measurement_may_differ(committed, measured):
     assert committed != measured
     assert sanitized(committed) == sanitized(measured)
+
+
+@pytest.mark.parametrize(
+    ("unit", "committed", "measured"),
+    [
+        ("%", 0.9781, 0.0999),
+        ("s", 12.34, 9.0),
+        ("min", 2.0, 1.25),
+        ("points", 0.125, -0.033),
+        ("mistakes", 1234.0, 87.0),
+        ("digits wrong", 87.0, 1.0),
+    ],
+)
+def test_recorded_figure_may_differ_in_value_and_in_nothing_else(unit, committed, measured):
+    def shown(name, *values):
+        return sanitized(str(Figure(name, values, unit)))
+
+    assert str(Figure("a", (committed,), unit)) != str(Figure("a", (measured,), unit))
+    assert shown("a", committed) == shown("a", measured)
+    assert shown("a", committed) != shown("b", committed)
+    assert shown("a", committed, measured) == shown("a", measured, measured)
+    assert shown("a", committed, measured) != shown("a", committed, measured, measured)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +122,11 @@ def compare_cell(path, *, printed="6,742 ones, 97.81 %", html=HTML, image=PIXEL)
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     # From the root, so that the settings of the build apply: warnings are errors.
     return subprocess.run(
-        [*command([path]), f"--nbval-sanitize-with={ROOT / 'tests' / 'sanitize.cfg'}"],
+        [
+            *command([path]),
+            f"--nbval-sanitize-with={ROOT / 'tests' / 'sanitize.cfg'}",
+            "--nbval-current-env",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
