@@ -6,7 +6,7 @@ Imports without TensorFlow. As in ``plots``: arrays in, ``Axes`` out; each funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -55,21 +55,19 @@ def network(widths: Sequence[int] = (6, 4, 3), *, title: str = "", ax: Axes | No
 
 
 def descent(
-    loss: Callable[[np.ndarray], np.ndarray],
-    steps: Sequence[Sequence[float]],
+    weights: np.ndarray,
+    losses: np.ndarray,
+    steps: Mapping[str, Sequence[float]],
     *,
-    reach: tuple[float, float],
-    captions: Sequence[str] = (),
     title: str = "",
-    xlabel: str = "one weight",
+    xlabel: str = "the weight",
 ) -> np.ndarray:
     """Draw the loss against one weight, and the steps that gradient descent takes on it.
 
     Args:
-        loss: Weights (n,) → losses (n,).
-        steps: For each panel, the weights visited, first to last.
-        reach: Smallest and largest weight to draw.
-        captions: One for each panel.
+        weights: Where the loss was measured, increasing, float (n,).
+        losses: The losses there (n,).
+        steps: Caption of each panel → the weights visited, first to last.
         title: What to see.
         xlabel: What the weight is.
 
@@ -77,104 +75,98 @@ def descent(
         One ``Axes`` a panel.
     """
     figure, panels = plt.subplots(
-        1, len(steps), figsize=(3 * len(steps) + 1, 3.1), sharey=True, squeeze=False
+        1, len(steps), figsize=(3 * len(steps) + 0.5, 3.1), sharey=True, squeeze=False
     )
-    weights = np.linspace(*reach, 200)
-    curve = np.asarray(loss(weights))
-    captions = captions or [""] * len(steps)
-    for ax, visited, caption in zip(panels[0], steps, captions, strict=True):
-        visited = np.asarray(visited, float)
-        ax.plot(weights, curve, color="0.5")
-        heights = np.asarray(loss(visited))
-        for start, end, low, high in zip(visited, visited[1:], heights, heights[1:], strict=False):
-            ax.annotate(
-                "",
-                (end, high),
-                (start, low),
-                arrowprops={"arrowstyle": "->", "color": PALETTE[0], "lw": 1.2},
-            )
+    for ax, (caption, visited) in zip(panels[0], steps.items(), strict=True):
+        heights = np.interp(visited, weights, losses)
+        ax.plot(weights, losses, color="0.6")
+        for start, end in pairwise(zip(visited, heights, strict=True)):
+            arrow = {"arrowstyle": "->", "color": PALETTE[0], "lw": 1.2}
+            ax.annotate("", end, start, arrowprops=arrow)
         ax.plot(visited, heights, "o", ms=4, color=PALETTE[0])
-        ax.plot(visited[0], heights[0], "D", ms=7, color=PALETTE[3])
-        ax.set(xlabel=xlabel, xlim=reach)
+        ax.plot(visited[0], heights[0], "D", ms=8, color=PALETTE[3])
+        ax.set(xlabel=xlabel, xlim=(weights[0], weights[-1]))
         ax.set_title(caption, fontsize=10, weight="normal")
     panels[0][0].set_ylabel("loss")
-    panels[0][0].set_ylim(curve.min() - 0.05 * np.ptp(curve), curve.max() + 0.1 * np.ptp(curve))
     figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
     return panels[0]
 
 
 def slope(
-    loss: Callable[[np.ndarray], np.ndarray],
+    weights: np.ndarray,
+    losses: np.ndarray,
+    *,
     at: float,
     gradient: float,
-    *,
-    reach: tuple[float, float],
     title: str = "",
-    xlabel: str = "one weight",
+    xlabel: str = "the weight",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the loss against one weight, the present value marked and the tangent drawn.
 
     Args:
-        loss: Weights (n,) → losses (n,).
+        weights: Where the loss was measured, increasing, float (n,).
+        losses: The losses there (n,).
         at: The present weight.
         gradient: The slope there.
-        reach: Smallest and largest weight to draw.
         title: What to see.
         xlabel: What the weight is.
         ax: Where to draw.
     """
     ax = _axes(ax, (6, 3.2))
-    weights = np.linspace(*reach, 200)
-    ax.plot(weights, loss(weights), color=PALETTE[0], label="loss")
-    (height,) = np.asarray(loss(np.array([at])))
-    near = np.array([-0.3, 0.3]) * np.ptp(reach)
+    height = np.interp(at, weights, losses)
+    near = np.array([-0.2, 0.2]) * np.ptp(weights)
+    ax.plot(weights, losses, color=PALETTE[0], label="the loss")
     ax.plot(at + near, height + gradient * near, "--", color=PALETTE[3], label="its slope here")
     ax.plot(at, height, "D", ms=8, color=PALETTE[3], label="the present weight")
-    ax.set(title=title, xlabel=xlabel, ylabel="loss", xlim=reach)
+    ax.set(title=title, xlabel=xlabel, ylabel="loss", xlim=(weights[0], weights[-1]))
     ax.legend()
     return ax
+
+
+def grid_over(points: np.ndarray, *, side: int = 100) -> np.ndarray:
+    """Lay a grid over the points (n, 2), for ``boundary``: float (side · side, 2), row by row."""
+    sides = [np.linspace(*edges, side) for edges in zip(points.min(0), points.max(0), strict=True)]
+    return np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
 
 
 def boundary(
     points: np.ndarray,
     labels: np.ndarray,
-    answers: Sequence[Callable[[np.ndarray], np.ndarray]],
+    answers: Mapping[str, np.ndarray],
     *,
     names: Sequence[str],
-    captions: Sequence[str],
+    title: str = "",
     xlabel: str,
     ylabel: str,
-    title: str = "",
 ) -> np.ndarray:
     """Draw two classes of points, and where each of several classifiers draws the line.
 
     Args:
         points: float (n, 2).
         labels: 0 or 1 (n,).
-        answers: Functions of points (m, 2) that give the probability of class 1 (m,), 0–1.
+        answers: Caption of each panel → probability of class 1 at every place of
+            ``grid_over(points)``, 0–1.
         names: The two classes.
-        captions: One for each classifier.
+        title: What to see.
         xlabel: What the first coordinate is.
         ylabel: What the second is.
-        title: What to see.
 
     Returns:
         One ``Axes`` a classifier.
     """
     figure, panels = plt.subplots(
-        1, len(answers), figsize=(4.2 * len(answers), 3.8), sharex=True, sharey=True, squeeze=False
+        1, len(answers), figsize=(4.3 * len(answers), 3.8), sharey=True, squeeze=False
     )
-    low, high = points.min(axis=0), points.max(axis=0)
-    sides = [np.linspace(*edges, 120) for edges in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*sides), axis=-1)
-    for ax, answer, caption in zip(panels[0], answers, captions, strict=True):
-        share = np.asarray(answer(grid.reshape(-1, 2))).reshape(grid.shape[:2])
-        ax.contourf(*sides, share, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.35)
-        ax.contour(*sides, share, levels=[0.5], colors="black")
+    for ax, (caption, answer) in zip(panels[0], answers.items(), strict=True):
+        side = round(np.sqrt(len(answer)))
+        x, y = grid_over(points, side=side).T.reshape(2, side, side)
+        share = np.reshape(answer, (side, side))
+        ax.contourf(x, y, share, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.3)
+        ax.contour(x, y, share, levels=[0.5], colors="black", linewidths=2)
         for kind, (marker, colour) in enumerate((("o", PALETTE[0]), ("^", PALETTE[3]))):
-            chosen = points[labels == kind]
-            ax.plot(*chosen.T, marker, ms=4, color=colour, alpha=0.7, label=names[kind])
+            chosen = points[labels == kind].T
+            ax.plot(*chosen, marker, ms=4, color=colour, alpha=0.7, label=names[kind])
         ax.set(xlabel=xlabel)
         ax.set_title(caption, fontsize=10, weight="normal")
     panels[0][0].set_ylabel(ylabel)
