@@ -49,7 +49,7 @@ def network(widths: Sequence[int] = (6, 4, 3), *, title: str = "", ax: Axes | No
         xytext=(places[1][0][0] + 0.35, places[1][0][1] + 0.55),
         color=PALETTE[3],
     )
-    ax.set(title=title, xlim=(-0.6, places[-1][0][0] + 1.6), ylim=(lowest - 1.3, None))
+    ax.set(title=title, xlim=(-0.6, places[-1][0][0] + 1.6), ylim=(lowest - 1.3, 1.4 - lowest))
     ax.set_axis_off()
     return ax
 
