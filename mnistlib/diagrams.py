@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from mnistlib.metrics import Difference
 from mnistlib.plots import PALETTE
 
 
@@ -177,3 +178,52 @@ def boundary(
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return plt.subplots(figsize=size)[1] if ax is None else ax
+
+
+def difference_panels(
+    found: Mapping[str, Mapping[str, Difference]],
+    *,
+    title: str = "",
+    xlabel: str = "difference in accuracy, percentage points",
+) -> np.ndarray:
+    """Draw paired differences with their 95 % intervals, a panel for each baseline.
+
+    A mark is filled where the difference passes Bonferroni's rule for all comparisons of the figure
+    together (p times their number below 0.05), and hollow where it does not.
+
+    Args:
+        found: Baseline → name of what is compared with it → its difference, as a share.
+        title: What to see.
+        xlabel: What the differences are in.
+
+    Returns:
+        One ``Axes`` a baseline, on one scale.
+    """
+    sizes = [len(group) for group in found.values()]
+    figure, panels = plt.subplots(
+        len(found),
+        1,
+        figsize=(7.5, 0.45 * sum(sizes) + 0.75 * len(found) + 1),
+        sharex=True,
+        squeeze=False,
+        height_ratios=sizes,
+    )
+    panels = panels[:, 0]
+    for ax, (baseline, group) in zip(panels, found.items(), strict=True):
+        ax.axvline(0, color="0.3", lw=1)
+        for row, one in enumerate(group.values()):
+            low, mean, high = (100 * value for value in (one.low, one.mean, one.high))
+            filled = one.p_value * sum(sizes) < 0.05
+            ax.plot([low, high], [row, row], color=PALETTE[0], lw=2)
+            ax.plot(mean, row, "o", ms=8, mew=2, mec=PALETTE[0], mfc=PALETTE[0] if filled else "w")
+        ax.set_yticks(range(len(group)), list(group))
+        ax.set_ylim(len(group) - 0.5, -0.5)
+        ax.set_title(f"0 = {baseline}", fontsize=10, weight="normal")
+        ax.grid(axis="x")
+    look = {"ls": "", "marker": "o", "ms": 8, "mew": 2, "mec": PALETTE[0]}
+    panels[0].plot([], [], mfc=PALETTE[0], label="passes Bonferroni's rule", **look)
+    panels[0].plot([], [], mfc="w", label="does not pass", **look)
+    panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    panels[-1].set_xlabel(xlabel)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
