@@ -172,6 +172,39 @@ def bootstrap(
     return Interval(float(measure(*arrays)), float(low), float(high), confidence)
 
 
+def score_change(
+    score: Callable[[np.ndarray, np.ndarray], float],
+    y_true: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Interval:
+    """Measure how much a score changes from one set of probabilities to another, same digits.
+
+    Args:
+        score: Such as ``log_loss`` or ``brier``.
+        y_true: Labels (n,).
+        first: Probabilities (n, 10).
+        second: Others for the same digits.
+        groups: As for ``bootstrap``, as are the next two.
+        resamples: How often to draw.
+        seed: Fixes the draws.
+
+    Returns:
+        Score of ``second`` − score of ``first``, with its 95 % bootstrap interval.
+    """
+    return bootstrap(
+        lambda y, p, q: score(y, q) - score(y, p),
+        *(y_true, first, second),
+        groups=groups,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
 def report(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     """Precision, recall and F1 (0–1) and the number of digits (support), one row a class."""
     import pandas as pd

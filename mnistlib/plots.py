@@ -253,6 +253,7 @@ def predictions(
         frame.set(ec=_RIGHT if right else _WRONG, lw=1 if right else 2, ls="-" if right else "--")
         text.set(color=_RIGHT if right else _WRONG, weight="normal" if right else "bold")
         text.set(fontsize=10)
+        frame.set(clip_on=False)
     return ax
 
 

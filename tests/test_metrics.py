@@ -481,6 +481,18 @@ def test_bootstrap_draws_the_rows_of_all_arrays_together():
     assert metrics.bootstrap(lambda a, b: np.abs(a - b).max(), y, y.copy()).high == 0
 
 
+def test_change_of_a_score_is_that_of_the_second_less_the_first_on_the_same_digits():
+    y_true = np.arange(300) % 10
+    first = rows(np.full(300, 0.9), np.where(np.arange(300) % 3 == 0, (y_true + 1) % 10, y_true))
+    second = metrics.apply_temperature(first, 1.5)
+    for score in (metrics.log_loss, metrics.brier):
+        change = metrics.score_change(score, y_true, first, second)
+        assert change.value == pytest.approx(score(y_true, second) - score(y_true, first))
+        assert change.low < change.value < change.high
+        alone = metrics.bootstrap(score, y_true, first)
+        assert change.high - change.low < alone.high - alone.low
+
+
 @pytest.mark.parametrize(("first", "second"), [(3, 4), (0, 0)])
 def test_bootstrap_refuses_arrays_that_do_not_fit(first, second):
     with pytest.raises(ValueError, match="equally long and not empty"):
