@@ -12,8 +12,9 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
-from mnistlib.metrics import Difference
+from mnistlib.metrics import Difference, Interval
 from mnistlib.plots import PALETTE
 
 
@@ -174,6 +175,117 @@ def boundary(
     panels[0][0].legend(loc="upper left")
     figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
     return panels[0]
+
+
+def occlusion(
+    images: np.ndarray,
+    maps: Sequence[np.ndarray],
+    *,
+    captions: Sequence[str],
+    label: str = "probability of the true class",
+    title: str = "",
+) -> np.ndarray:
+    """Draw digits, and below each what a network says when a patch of it is covered.
+
+    Args:
+        images: uint8 (n, height, width).
+        maps: For each image a probability for every place of the patch, 0–1 (rows, columns).
+        captions: One for each image.
+        label: What the maps hold.
+        title: What to see.
+
+    Returns:
+        ``Axes`` (2, n).
+    """
+    count = len(images)
+    figure, panels = plt.subplots(
+        2, count, figsize=(1.8 * count + 0.9, 4.4), squeeze=False, constrained_layout=True
+    )
+    height, width = images.shape[1:]
+    for image, found, caption, (above, below) in zip(images, maps, captions, panels.T, strict=True):
+        above.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        above.set_title(caption, fontsize=11, weight="normal", loc="center")
+        shown = below.imshow(
+            found, cmap="viridis", vmin=0, vmax=1, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
+        )
+        below.contour(image, levels=[127], colors="white", linewidths=1.2)
+        for ax in (above, below):
+            ax.set(xticks=[], yticks=[])
+            ax.grid(visible=False)
+    figure.colorbar(shown, ax=panels[1], label=label, shrink=0.9)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def embedding(
+    points: np.ndarray,
+    labels: np.ndarray,
+    wrong: np.ndarray,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw digits as points of the plane; those answered wrongly are crosses with their label.
+
+    Args:
+        points: float (n, 2).
+        labels: True classes (n,).
+        wrong: bool (n,).
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (8, 6.5))
+    ax.plot(*points[~wrong].T, ".", ms=4, color="0.72", label="read as labelled")
+    ax.plot(*points[wrong].T, "x", ms=6, mew=1.6, color=PALETTE[3], label="misread, with its label")
+    for point, digit in zip(points[wrong], labels[wrong], strict=True):
+        ax.annotate(
+            str(digit), point, (3, 3), textcoords="offset points", fontsize=8, color=PALETTE[3]
+        )
+    for digit in np.unique(labels):
+        ax.text(
+            *np.median(points[labels == digit], axis=0),
+            str(digit),
+            fontsize=17,
+            weight="bold",
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": "0.3", "alpha": 0.9},
+        )
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.set_xlabel("first coordinate of the map (no unit)")
+    ax.set_ylabel("second coordinate")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.06), ncols=2)
+    return ax
+
+
+def intervals(
+    found: Mapping[str, Interval], *, title: str, xlabel: str, ax: Axes | None = None
+) -> Axes:
+    """Draw measured shares as dots with their intervals, one row each, the value beside it.
+
+    Args:
+        found: Name → measured share, 0–1.
+        title: What to see.
+        xlabel: What is measured.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (7, 0.5 * len(found) + 1.3))
+    for row, one in enumerate(found.values()):
+        ax.plot([one.low, one.high], [row, row], color=PALETTE[0], lw=2.5)
+        ax.plot(one.value, row, "o", ms=8, color=PALETTE[0])
+        ax.annotate(
+            f"{100 * one.value:.2f} %",
+            (one.high, row),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    ax.set_yticks(range(len(found)), list(found))
+    ax.set(title=title, xlabel=xlabel, ylim=(len(found) - 0.5, -0.5))
+    ax.set_xlim(0, 1.25 * max(one.high for one in found.values()))
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(axis="x")
+    return ax
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

@@ -91,6 +91,7 @@ def sample_grid(
     title: str = "",
     cmap: str = INK,
     limits: tuple[float, float] | None = (0, 255),
+    gap: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw small pictures side by side, row by row.
@@ -103,6 +104,7 @@ def sample_grid(
         cmap: Matplotlib colour map.
         limits: Values drawn in the lowest and highest colour. None: symmetric about zero, as wide
             as the largest value of each picture, for weights and filters.
+        gap: Pixels between two pictures. None: a tenth of their width.
         ax: Where to draw.
     """
     images = np.asarray(images)
@@ -116,7 +118,7 @@ def sample_grid(
     count, height, width = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
-    gap = max(1, width // 10)
+    gap = max(1, width // 10) if gap is None else gap
     pitch_x = width + gap
     inch = 9 / columns if columns > 5 else 1.5
     written = max((str(caption).count("\n") + 1 for caption in captions or ()), default=0)
@@ -242,13 +244,16 @@ def predictions(
     """
     y_pred = probabilities.argmax(axis=1)
     captions = [
-        f"{given} ✓ {p:.0%}" if given == true else f"✗ {given}, is {true}\n{p:.0%}"
+        f"{given} ✓\n{_sure(p)}" if given == true else f"✗ {given}, is {true}\n{_sure(p)}"
         for given, true, p in zip(y_pred, y_true, probabilities.max(axis=1), strict=True)
     ]
-    ax = sample_grid(images, captions, columns=columns, title=title, ax=ax)
+    # Room enough between two frames that they stay two.
+    ax = sample_grid(images, captions, columns=columns, title=title, gap=6, ax=ax)
     for frame, text, right in zip(ax.patches, ax.texts, y_pred == y_true, strict=True):
-        frame.set(ec=_RIGHT if right else _WRONG, lw=1 if right else 2.5, ls="-" if right else "--")
+        frame.set(ec=_RIGHT if right else _WRONG, lw=1 if right else 2, ls="-" if right else "--")
         text.set(color=_RIGHT if right else _WRONG, weight="normal" if right else "bold")
+        text.set(fontsize=10)
+        frame.set(clip_on=False)
     return ax
 
 
@@ -377,8 +382,10 @@ def confusion(
         mistakes,
         annot=np.where(counts == 0, "", counts.astype(str)),
         fmt="",
-        cmap="rocket_r",
+        cmap="YlOrBr",
         vmin=0,
+        # The largest cell stays light enough for black numbers.
+        vmax=1.5 * max(1, np.nanmax(mistakes)),
         linewidths=0.5,
         annot_kws={"fontsize": 9},
         cbar_kws={"label": "digits confused"},
@@ -570,6 +577,11 @@ def _show_in_notebook() -> None:
     # Without a screen, matplotlib takes agg for a backend that needs one.
     if named and str(matplotlib.get_backend()).lower() in (named, "agg"):
         shell.enable_matplotlib("inline")
+
+
+def _sure(probability: float) -> str:
+    """Write how sure an answer is; only what is certain is 100 %."""
+    return ">99 %" if 0.995 <= probability < 1 else f"{100 * probability:.0f} %"
 
 
 def _frame(ax: Axes, left: float, top: float, right: float, bottom: float, *, lw: float) -> None:

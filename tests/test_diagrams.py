@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from mnistlib import diagrams, plots
+from mnistlib import diagrams, metrics, plots
 from mnistlib.metrics import Difference
 
 WEIGHTS = np.linspace(-2, 2, 41)
@@ -16,6 +16,8 @@ CLEAR = Difference(-0.012, -0.015, -0.009, 0.0006)
 # Its interval excludes zero, but p times three comparisons is above 0.05.
 BORDER = Difference(0.004, 0.001, 0.007, 0.02)
 NONE = Difference(0.0, -0.002, 0.002, 0.98)
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (3, 28, 28)).astype(np.uint8)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,7 @@ def test_network_draws_every_unit_and_every_weight():
     units = [line for line in ax.lines if line.get_marker() == "o"]
     weights = [line for line in ax.lines if line.get_marker() == "None"]
     assert (len(units), len(weights)) == (3 + 2 + 4, 3 * 2 + 2 * 4)
-    assert ax.get_title() == "A network"
+    assert ax.get_title(loc="left") == "A network"
 
 
 def test_slope_is_the_tangent_at_the_present_weight():
@@ -48,7 +50,7 @@ def test_descent_shows_the_weights_visited_on_the_curve():
         x, y = next(line.get_data() for line in ax.lines if line.get_marker() == "o")
         np.testing.assert_allclose(x, visited)
         np.testing.assert_allclose(y, np.square(visited), atol=0.003)
-        assert ax.get_title() == caption
+        assert ax.get_title(loc="left") == caption
         assert len([text for text in ax.texts if text.arrow_patch]) == len(visited) - 1
 
 
@@ -94,3 +96,42 @@ def test_only_what_passes_bonferronis_rule_is_filled_and_the_legend_says_so():
     assert [line.get_xdata()[0] for line in marks] == pytest.approx([-1.2, 0.0, 0.4])
     words = [text.get_text() for text in panels[0].get_legend().get_texts()]
     assert words == ["passes Bonferroni's rule", "does not pass"]
+
+
+def test_occlusion_draws_each_map_below_its_digit_on_one_scale():
+    maps = [np.full((12, 12), share) for share in (0.1, 0.5, 0.9)]
+    panels = diagrams.occlusion(IMAGES, maps, captions=["a", "b", "c"], title="t")
+    assert panels.shape == (2, 3)
+    for above, below, image, found in zip(*panels, IMAGES, maps, strict=True):
+        assert np.array_equal(above.images[0].get_array(), image)
+        assert np.array_equal(below.images[0].get_array(), found)
+        assert below.images[0].get_clim() == (0, 1)
+        # The map covers the same pixels as the digit above it.
+        assert below.images[0].get_extent() == above.images[0].get_extent()
+    assert [ax.get_title() for ax in panels[0]] == ["a", "b", "c"]
+
+
+def test_embedding_marks_the_mistakes_by_a_cross_and_their_label():
+    points, labels = RNG.normal(size=(30, 2)), np.arange(30) % 10
+    wrong = np.arange(30) % 7 == 3
+    ax = diagrams.embedding(points, labels, wrong, title="t")
+    right, crosses = ax.lines
+    assert np.array_equal(right.get_xydata(), points[~wrong])
+    assert np.array_equal(crosses.get_xydata(), points[wrong])
+    assert crosses.get_marker() == "x"
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == [*map(str, labels[wrong]), *map(str, range(10))]
+
+
+def test_intervals_stand_in_rows_with_their_values():
+    found = {
+        "many": metrics.Interval(0.02, 0.018, 0.022),
+        "few": metrics.Interval(0.045, 0.03, 0.065),
+    }
+    _, given = plt.subplots()
+    ax = diagrams.intervals(found, title="t", xlabel="wrong", ax=given)
+    assert ax is given
+    reach = [line.get_xdata() for line in ax.lines[::2]]
+    assert [tuple(one) for one in reach] == [(0.018, 0.022), (0.03, 0.065)]
+    assert [text.get_text() for text in ax.texts] == ["2.00 %", "4.50 %"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["many", "few"]

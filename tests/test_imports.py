@@ -18,7 +18,7 @@ LEVELS = {
     0: {"data", "drawing", "kaggle", "metrics", "pictures", "questions", "results", "writers"},
     1: {"augment", "inputs", "preprocess"},
     2: {"loop", "models", "saving"},
-    3: {"compiling", "diagrams", "plots", "training"},
+    3: {"compiling", "diagrams", "folds", "plots", "training"},
     4: {"recognizer"},
     5: {"batch"},
     6: {"app", "cli"},
@@ -31,6 +31,7 @@ SAME_LEVEL = {
     "models": {"saving"},
     "training": {"compiling"},
     "diagrams": {"plots"},
+    "folds": {"training"},
     "cli": {"app"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}
