@@ -167,7 +167,8 @@ def test_no_cell_hides_its_value_with_a_semicolon(notebook):
 
 
 def test_the_length_suits_one_sitting(notebook):
-    assert 25 <= len(notebook.cells) <= 55
+    # 02 carries both Keras and how learning works.
+    assert 25 <= len(notebook.cells) <= 60
     for cell in code_cells(notebook):
         assert is_setup(cell) or len(cell.source.splitlines()) <= 14, cell.source
     runs = [
