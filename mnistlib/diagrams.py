@@ -14,8 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from mnistlib.data import SIDE
 from mnistlib.metrics import Difference, Interval
-from mnistlib.plots import PALETTE
+from mnistlib.plots import INK, PALETTE
+
+_DARK = (PALETTE[0], PALETTE[3], "black", PALETTE[2], PALETTE[4])
 
 
 def network(widths: Sequence[int] = (6, 4, 3), *, title: str = "", ax: Axes | None = None) -> Axes:
@@ -339,3 +342,83 @@ def difference_panels(
     panels[-1].set_xlabel(xlabel)
     figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
     return panels
+
+
+def pixel_maps(
+    maps: Sequence[np.ndarray],
+    captions: Sequence[str],
+    *,
+    label: str,
+    title: str = "",
+) -> np.ndarray:
+    """Draw several values of each pixel where the pixel lies, on one scale, dark where large.
+
+    Args:
+        maps: Each (28, 28), or the same numbers in a row (784,).
+        captions: One for each map.
+        label: What the numbers are, with their unit.
+        title: What to see.
+
+    Returns:
+        One ``Axes`` a map.
+    """
+    squares = [np.reshape(one, (SIDE, SIDE)) for one in maps]
+    figure, panels = plt.subplots(1, len(squares), figsize=(2.3 * len(squares) + 1, 2.9))
+    panels = np.atleast_1d(panels)
+    highest = max(square.max() for square in squares)
+    for ax, square, caption in zip(panels, squares, captions, strict=True):
+        image = ax.imshow(square, cmap=INK, vmin=0, vmax=highest)
+        ax.set_title(caption, fontsize=11, weight="normal")
+        ax.set(xticks=(), yticks=())
+    figure.colorbar(image, ax=list(panels), label=label, shrink=0.8)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def yes_no_map(
+    answers: np.ndarray, *, yes: str, no: str, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw a yes or no for each pixel: dark and crossed for yes, light for no.
+
+    Args:
+        answers: bool (28, 28).
+        yes: What a dark, crossed pixel means.
+        no: What a light pixel means.
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (6.2, 3.8))
+    ax.imshow(answers, cmap=INK, vmin=0, vmax=2)
+    rows, columns = np.nonzero(answers)
+    ax.plot(columns, rows, "x", color="black", ms=5, label=yes)
+    ax.plot([], [], "s", mfc="white", mec="0.6", ms=9, label=no)
+    ax.set(title=title, xlabel="column", ylabel="row")
+    ax.grid(visible=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+    return ax
+
+
+def digit_map(
+    points: np.ndarray, labels: np.ndarray, *, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw digits as points of the plane, each as the numeral of its label.
+
+    Args:
+        points: float (n, 2).
+        labels: 0–9 (n,).
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (7.5, 6))
+    for digit in range(10):
+        # Two neighbours share a colour; those that look alike, such as 4 and 9, do not.
+        ax.scatter(
+            *points[labels == digit].T,
+            s=34,
+            marker=f"${digit}$",
+            color=_DARK[digit // 2],
+            linewidths=0.2,
+        )
+    ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
+    ax.grid(visible=False)
+    return ax

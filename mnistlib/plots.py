@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
-from mnistlib.metrics import Calibration, Difference
+from mnistlib.metrics import Calibration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -292,54 +292,6 @@ def pixel_statistics(pixels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def class_images(images: np.ndarray, labels: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draw the mean (top) and the standard deviation (bottom) of each class's images."""
-    groups = [images[labels == digit].astype(np.float32) for digit in range(10)]
-    maps = [group.mean(axis=0) for group in groups] + [group.std(axis=0) for group in groups]
-    captions = [f"mean {digit}" for digit in range(10)] + [f"sd {digit}" for digit in range(10)]
-    return sample_grid(
-        np.stack(maps),
-        captions,
-        title="The average digit is legible; its outline is where writers differ",
-        ax=ax,
-    )
-
-
-def pixel_map(
-    values: np.ndarray, *, title: str, label: str, cmap: str = "viridis", ax: Axes | None = None
-) -> Axes:
-    """Draw one value for each pixel, (28, 28), with a colour bar that ``label`` explains."""
-    ax = _axes(ax, (5.4, 3.6))
-    image = ax.imshow(values, cmap=cmap)
-    ax.set(title=title, xlabel="column", ylabel="row")
-    ax.grid(visible=False)
-    ax.figure.colorbar(image, ax=ax, label=label)
-    return ax
-
-
-def projection(
-    points: np.ndarray, labels: np.ndarray, *, title: str, ax: Axes | None = None
-) -> Axes:
-    """Draw digits projected to the plane, (n, 2), and each class's numeral at its centre."""
-    ax = _axes(ax, (6.5, 5.5))
-    colours = sns.color_palette("husl", 10)
-    for digit in range(10):
-        group = points[labels == digit]
-        ax.scatter(*group.T, s=7, alpha=0.6, color=colours[digit], linewidths=0)
-        ax.text(
-            *np.median(group, axis=0),
-            str(digit),
-            fontsize=16,
-            weight="bold",
-            ha="center",
-            va="center",
-            bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colours[digit], "lw": 2},
-        )
-    ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
-    ax.grid(visible=False)
-    return ax
-
-
 def curves(
     history: Mapping[str, Sequence[float]],
     *,
@@ -525,22 +477,6 @@ def trade_off(
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(unit or PercentFormatter(1, decimals=1))
     ax.margins(x=0.15)
-    return ax
-
-
-def differences(found: Mapping[str, Difference], *, title: str, ax: Axes | None = None) -> Axes:
-    """Draw mean differences in accuracy with their 95 % intervals; hollow where zero is inside."""
-    ax = _axes(ax, (7.5, 0.45 * len(found) + 1.2))
-    ax.axvline(0, color="0.3", lw=1)
-    for row, difference in enumerate(found.values()):
-        clear = difference.low > 0 or difference.high < 0
-        low, mean, high = (100 * v for v in (difference.low, difference.mean, difference.high))
-        ax.plot([low, high], [row, row], color=PALETTE[0], lw=2)
-        ax.plot(mean, row, "o", mec=PALETTE[0], mfc=PALETTE[0] if clear else "white", ms=8, mew=2)
-    ax.set_yticks(range(len(found)), list(found))
-    ax.invert_yaxis()
-    ax.set(title=title, xlabel="difference in test accuracy, percentage points")
-    ax.grid(axis="x")
     return ax
 
 
