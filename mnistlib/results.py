@@ -90,14 +90,23 @@ class Bound:
     at_most: float | None
     because: str
 
+    @property
+    def limit(self) -> float:
+        """Whichever of the two is given."""
+        return self.at_least if self.at_most is None else self.at_most
+
+    @property
+    def kind(self) -> str:
+        """Which of the two it is, in words."""
+        return "at least" if self.at_most is None else "at most"
+
     def holds(self, value: float) -> bool:
         """Whether a value is within the bound."""
-        return value >= self.at_least if self.at_most is None else value <= self.at_most
+        return value >= self.limit if self.at_most is None else value <= self.limit
 
     def words(self, unit: str) -> str:
         """Word the bound in the unit of its figure: "at least 97.50 %"."""
-        limit = self.at_least if self.at_most is None else self.at_most
-        return f"{'at least' if self.at_most is None else 'at most'} {_words(limit, unit)} {unit}"
+        return f"{self.kind} {_words(self.limit, unit)} {unit}"
 
 
 def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> None:
@@ -213,11 +222,18 @@ def check(
     faults = []
     for name, bound in bounds.get(notebook, {}).items():
         if name not in recorded:
-            faults.append(f"{notebook} should record {name!r}, {bound.words('%')}; it did not")
-        elif not bound.holds(recorded[name].value):
+            # Its unit is not known, so the bound is told as its file has it.
             faults.append(
-                f"{notebook}: {recorded[name]}; it should be "
-                f"{bound.words(recorded[name].unit)} ({bound.because})"
+                f"{notebook} should record {name!r}, {bound.kind} {bound.limit}; it did not"
+            )
+        elif not bound.holds(recorded[name].value):
+            figure = recorded[name]
+            shown, limit = (_words(number, figure.unit) for number in (figure.value, bound.limit))
+            # Rounded to the digits shown, a near miss would read like the bound itself.
+            exact = f", unrounded {figure.value!r}" if shown == limit else ""
+            faults.append(
+                f"{notebook}: {figure}{exact}; it should be "
+                f"{bound.words(figure.unit)} ({bound.because})"
             )
     return faults
 

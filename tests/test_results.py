@@ -158,8 +158,34 @@ def test_bounds_hold_the_mean_of_several_values(tmp_path):
         "02: error: 2.01 %; it should be at most 2.00 % (claimed)",
     ]
     assert results.check("02", good[:1], bounds) == [
-        "02 should record 'error', at most 2.00 %; it did not"
+        "02 should record 'error', at most 0.02; it did not"
     ]
+
+
+@pytest.mark.parametrize(
+    ("figure", "limit", "sentence"),
+    [
+        (
+            Figure("a", (0.97498,)),
+            "at_least = 0.975",
+            "02: a: 97.50 %, unrounded 0.97498; it should be at least 97.50 % (measured)",
+        ),
+        (
+            Figure("a", (12.00001,), "s"),
+            "at_most = 12",
+            "02: a: 12 s, unrounded 12.00001; it should be at most 12 s (measured)",
+        ),
+        (
+            Figure("a", (12.4,), "s"),
+            "at_most = 12",
+            "02: a: 12.4 s; it should be at most 12 s (measured)",
+        ),
+        (None, "at_most = 12", "02 should record 'a', at most 12; it did not"),
+    ],
+)
+def test_a_missed_bound_never_reads_like_a_met_one(tmp_path, figure, limit, sentence):
+    bounds = bounds_of(tmp_path, f'[02.a]\n{limit}\nbecause = "measured"\n')
+    assert results.check("02", [figure] if figure else [], bounds) == [sentence]
 
 
 def test_bounds_are_found_beside_the_notebooks(tmp_path):
