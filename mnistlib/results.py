@@ -118,8 +118,8 @@ def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> Non
         unit: ``"%"``: the values are shares, 0–1, shown in per cent. Else the unit they are in.
 
     Raises:
-        ValueError: The name is empty or longer than a line, the unit is empty, or a value is not a
-            finite number.
+        ValueError: The name is empty or longer than a line, the unit is empty, a value is not a
+            finite number, or one in per cent is not a share.
     """
     if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
         raise ValueError(f"name must say in one line what the figure is; received {name!r}")
@@ -129,6 +129,12 @@ def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> Non
     if not values or not all(map(_is_finite, values)):
         raise ValueError(
             f"value must be a finite number, or several, one a seed; received {value!r} for {name}"
+        )
+    # 97.81 for 0.9781 would pass every bound that asks for "at least".
+    if unit == "%" and not all(0 <= one <= 1 for one in values):
+        raise ValueError(
+            f"value must be a share, 0-1, to be shown in per cent; received {value!r} for {name}: "
+            "divide it by 100, or give its unit"
         )
     figure = Figure(name, tuple(map(float, values)), unit)
     try:
