@@ -5,7 +5,7 @@ Data walks one way: ``data`` → ``models`` → ``training`` → ``metrics`` →
 - ``preprocess`` makes digits of any picture that ``pictures`` opens; ``drawing`` makes pictures to
   try it with.
 - ``augment`` moves, deslants and distorts digits, for training and for prediction.
-- ``writers`` knows who wrote each digit of MNIST.
+- ``writers`` knows who wrote each digit of MNIST; ``folds`` trains by cross-validation.
 - ``recognizer`` names a digit and says how sure it is, or abstains; ``app`` is its page in a
   browser.
 - ``kaggle`` reads and writes the files of Kaggle's competition.

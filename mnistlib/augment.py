@@ -90,7 +90,7 @@ def distort(
 
 
 def deslant(images: np.ndarray) -> np.ndarray:
-    """Stand each digit upright: shear it until its rows' centres lie below one another.
+    """Deslant each digit: shear it until its rows' centres lie below one another.
 
     The shear is that of the straight line through the ink that the second moments give, as for the
     deslanted digits of LeCun, Bottou, Bengio and Haffner 1998 (section III-A). The centre of the
@@ -128,7 +128,7 @@ def _slant(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _after(
     affine: tuple[np.ndarray, ...], lean: np.ndarray, column: np.ndarray, row: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Read not from the image where ``affine`` says, but from the image made upright."""
+    """Read not from the image where ``affine`` says, but from the deslanted image."""
     a, b, move_x, c, d, move_y = affine
     return (a + lean * c, b + lean * d, move_x + lean * move_y + column, c, d, move_y + row)
 

@@ -6,7 +6,7 @@ Imports without TensorFlow. Throughout, ``y_true`` and ``y_pred`` are integer la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,6 +123,88 @@ def accuracy_interval(
     return Interval(float(right.mean()), float(interval.low), float(interval.high), confidence)
 
 
+def bootstrap(
+    measure: Callable[..., float],
+    *arrays: np.ndarray,
+    groups: np.ndarray | None = None,
+    resamples: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Measure something with its bootstrap interval (Efron 1979, Annals of Statistics 7, p. 1).
+
+    Digits are drawn anew from those at hand, with replacement, and measured, again and again; the
+    interval holds the middle of what came out. Digits by one hand resemble each other, so that
+    there are fewer independent ones than digits: with ``groups``, whole groups are drawn.
+
+    Args:
+        measure: A function of the arrays.
+        *arrays: Each (n, …), one row a digit.
+        groups: What belongs together (n,), such as the writer of each digit.
+        resamples: How often to draw.
+        confidence: Share of the outcomes within the interval, 0–1.
+        seed: Fixes the draws.
+
+    Raises:
+        ValueError: The arrays and groups are not equally long, or empty.
+    """
+    sizes = {len(array) for array in (*arrays, *([] if groups is None else [groups]))}
+    if len(sizes) != 1 or sizes == {0}:
+        raise ValueError(
+            f"arrays and groups must be equally long and not empty; received {sorted(sizes)}"
+        )
+    (n,) = sizes
+    draw = np.random.default_rng(seed)
+    if groups is None:
+        members = None
+    else:
+        _, group = np.unique(groups, return_inverse=True)
+        members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    found = []
+    for _ in range(resamples):
+        if members is None:
+            drawn = draw.integers(n, size=n)
+        else:
+            chosen = draw.integers(len(members), size=len(members))
+            drawn = np.concatenate([members[number] for number in chosen])
+        found.append(measure(*(array[drawn] for array in arrays)))
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(measure(*arrays)), float(low), float(high), confidence)
+
+
+def score_change(
+    score: Callable[[np.ndarray, np.ndarray], float],
+    y_true: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Interval:
+    """Measure how much a score changes from one set of probabilities to another, same digits.
+
+    Args:
+        score: Such as ``log_loss`` or ``brier``.
+        y_true: Labels (n,).
+        first: Probabilities (n, 10).
+        second: Others for the same digits.
+        groups: As for ``bootstrap``, as are the next two.
+        resamples: How often to draw.
+        seed: Fixes the draws.
+
+    Returns:
+        Score of ``second`` − score of ``first``, with its 95 % bootstrap interval.
+    """
+    return bootstrap(
+        lambda y, p, q: score(y, q) - score(y, p),
+        *(y_true, first, second),
+        groups=groups,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
 def report(y_true: np.ndarray, y_pred: np.ndarray) -> pd.DataFrame:
     """Precision, recall and F1 (0–1) and the number of digits (support), one row a class."""
     import pandas as pd
@@ -199,6 +281,16 @@ def log_loss(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean −log of the probability given to the true label, in nats: the cross-entropy loss."""
     given = probabilities[np.arange(len(y_true)), y_true].astype(np.float64)
     return float(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean())
+
+
+def brier(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared distance of the probabilities from the truth, summed over classes, 0–2.
+
+    The truth is 1 for the true class and 0 for the others (Brier 1950, Monthly Weather Review 78,
+    p. 1). Unlike the log-loss, a single confident mistake adds no more than 2.
+    """
+    truth = np.eye(CLASSES)[y_true]
+    return float(np.square(probabilities - truth).sum(axis=1).mean())
 
 
 def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
-from mnistlib.metrics import Calibration, Difference
+from mnistlib.metrics import Calibration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +91,7 @@ def sample_grid(
     title: str = "",
     cmap: str = INK,
     limits: tuple[float, float] | None = (0, 255),
+    gap: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw small pictures side by side, row by row.
@@ -103,6 +104,7 @@ def sample_grid(
         cmap: Matplotlib colour map.
         limits: Values drawn in the lowest and highest colour. None: symmetric about zero, as wide
             as the largest value of each picture, for weights and filters.
+        gap: Pixels between two pictures. None: a tenth of their width.
         ax: Where to draw.
     """
     images = np.asarray(images)
@@ -116,7 +118,7 @@ def sample_grid(
     count, height, width = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
-    gap = max(1, width // 10)
+    gap = max(1, width // 10) if gap is None else gap
     pitch_x = width + gap
     inch = 9 / columns if columns > 5 else 1.5
     written = max((str(caption).count("\n") + 1 for caption in captions or ()), default=0)
@@ -242,13 +244,16 @@ def predictions(
     """
     y_pred = probabilities.argmax(axis=1)
     captions = [
-        f"{given} ✓ {p:.0%}" if given == true else f"✗ {given}, is {true}\n{p:.0%}"
+        f"{given} ✓\n{_sure(p)}" if given == true else f"✗ {given}, is {true}\n{_sure(p)}"
         for given, true, p in zip(y_pred, y_true, probabilities.max(axis=1), strict=True)
     ]
-    ax = sample_grid(images, captions, columns=columns, title=title, ax=ax)
+    # Room enough between two frames that they stay two.
+    ax = sample_grid(images, captions, columns=columns, title=title, gap=6, ax=ax)
     for frame, text, right in zip(ax.patches, ax.texts, y_pred == y_true, strict=True):
-        frame.set(ec=_RIGHT if right else _WRONG, lw=1 if right else 2.5, ls="-" if right else "--")
+        frame.set(ec=_RIGHT if right else _WRONG, lw=1 if right else 2, ls="-" if right else "--")
         text.set(color=_RIGHT if right else _WRONG, weight="normal" if right else "bold")
+        text.set(fontsize=10)
+        frame.set(clip_on=False)
     return ax
 
 
@@ -284,54 +289,6 @@ def pixel_statistics(pixels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         maps, names, columns=4, cmap="viridis", title="Ink gathers in the middle", ax=ax
     )
     ax.figure.colorbar(ax.images[0], ax=ax, label="pixel value, 0–255", shrink=0.7)
-    return ax
-
-
-def class_images(images: np.ndarray, labels: np.ndarray, *, ax: Axes | None = None) -> Axes:
-    """Draw the mean (top) and the standard deviation (bottom) of each class's images."""
-    groups = [images[labels == digit].astype(np.float32) for digit in range(10)]
-    maps = [group.mean(axis=0) for group in groups] + [group.std(axis=0) for group in groups]
-    captions = [f"mean {digit}" for digit in range(10)] + [f"sd {digit}" for digit in range(10)]
-    return sample_grid(
-        np.stack(maps),
-        captions,
-        title="The average digit is legible; its outline is where writers differ",
-        ax=ax,
-    )
-
-
-def pixel_map(
-    values: np.ndarray, *, title: str, label: str, cmap: str = "viridis", ax: Axes | None = None
-) -> Axes:
-    """Draw one value for each pixel, (28, 28), with a colour bar that ``label`` explains."""
-    ax = _axes(ax, (5.4, 3.6))
-    image = ax.imshow(values, cmap=cmap)
-    ax.set(title=title, xlabel="column", ylabel="row")
-    ax.grid(visible=False)
-    ax.figure.colorbar(image, ax=ax, label=label)
-    return ax
-
-
-def projection(
-    points: np.ndarray, labels: np.ndarray, *, title: str, ax: Axes | None = None
-) -> Axes:
-    """Draw digits projected to the plane, (n, 2), and each class's numeral at its centre."""
-    ax = _axes(ax, (6.5, 5.5))
-    colours = sns.color_palette("husl", 10)
-    for digit in range(10):
-        group = points[labels == digit]
-        ax.scatter(*group.T, s=7, alpha=0.6, color=colours[digit], linewidths=0)
-        ax.text(
-            *np.median(group, axis=0),
-            str(digit),
-            fontsize=16,
-            weight="bold",
-            ha="center",
-            va="center",
-            bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colours[digit], "lw": 2},
-        )
-    ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
-    ax.grid(visible=False)
     return ax
 
 
@@ -377,8 +334,10 @@ def confusion(
         mistakes,
         annot=np.where(counts == 0, "", counts.astype(str)),
         fmt="",
-        cmap="rocket_r",
+        cmap="YlOrBr",
         vmin=0,
+        # The largest cell stays light enough for black numbers.
+        vmax=1.5 * max(1, np.nanmax(mistakes)),
         linewidths=0.5,
         annot_kws={"fontsize": 9},
         cbar_kws={"label": "digits confused"},
@@ -521,22 +480,6 @@ def trade_off(
     return ax
 
 
-def differences(found: Mapping[str, Difference], *, title: str, ax: Axes | None = None) -> Axes:
-    """Draw mean differences in accuracy with their 95 % intervals; hollow where zero is inside."""
-    ax = _axes(ax, (7.5, 0.45 * len(found) + 1.2))
-    ax.axvline(0, color="0.3", lw=1)
-    for row, difference in enumerate(found.values()):
-        clear = difference.low > 0 or difference.high < 0
-        low, mean, high = (100 * v for v in (difference.low, difference.mean, difference.high))
-        ax.plot([low, high], [row, row], color=PALETTE[0], lw=2)
-        ax.plot(mean, row, "o", mec=PALETTE[0], mfc=PALETTE[0] if clear else "white", ms=8, mew=2)
-    ax.set_yticks(range(len(found)), list(found))
-    ax.invert_yaxis()
-    ax.set(title=title, xlabel="difference in test accuracy, percentage points")
-    ax.grid(axis="x")
-    return ax
-
-
 def _fit(
     ax: Axes,
     image: np.ndarray,
@@ -570,6 +513,11 @@ def _show_in_notebook() -> None:
     # Without a screen, matplotlib takes agg for a backend that needs one.
     if named and str(matplotlib.get_backend()).lower() in (named, "agg"):
         shell.enable_matplotlib("inline")
+
+
+def _sure(probability: float) -> str:
+    """Write how sure an answer is; only what is certain is 100 %."""
+    return ">99 %" if 0.995 <= probability < 1 else f"{100 * probability:.0f} %"
 
 
 def _frame(ax: Axes, left: float, top: float, right: float, bottom: float, *, lw: float) -> None:

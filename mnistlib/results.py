@@ -90,14 +90,23 @@ class Bound:
     at_most: float | None
     because: str
 
+    @property
+    def limit(self) -> float:
+        """Whichever of the two is given."""
+        return self.at_least if self.at_most is None else self.at_most
+
+    @property
+    def kind(self) -> str:
+        """Which of the two it is, in words."""
+        return "at least" if self.at_most is None else "at most"
+
     def holds(self, value: float) -> bool:
         """Whether a value is within the bound."""
-        return value >= self.at_least if self.at_most is None else value <= self.at_most
+        return value >= self.limit if self.at_most is None else value <= self.limit
 
     def words(self, unit: str) -> str:
         """Word the bound in the unit of its figure: "at least 97.50 %"."""
-        limit = self.at_least if self.at_most is None else self.at_most
-        return f"{'at least' if self.at_most is None else 'at most'} {_words(limit, unit)} {unit}"
+        return f"{self.kind} {_words(self.limit, unit)} {unit}"
 
 
 def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> None:
@@ -109,8 +118,8 @@ def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> Non
         unit: ``"%"``: the values are shares, 0–1, shown in per cent. Else the unit they are in.
 
     Raises:
-        ValueError: The name is empty or longer than a line, the unit is empty, or a value is not a
-            finite number.
+        ValueError: The name is empty or longer than a line, the unit is empty, a value is not a
+            finite number, or one in per cent is not a share.
     """
     if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
         raise ValueError(f"name must say in one line what the figure is; received {name!r}")
@@ -120,6 +129,12 @@ def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> Non
     if not values or not all(map(_is_finite, values)):
         raise ValueError(
             f"value must be a finite number, or several, one a seed; received {value!r} for {name}"
+        )
+    # 97.81 for 0.9781 would pass every bound that asks for "at least".
+    if unit == "%" and not all(0 <= one <= 1 for one in values):
+        raise ValueError(
+            f"value must be a share, 0-1, to be shown in per cent; received {value!r} for {name}: "
+            "divide it by 100, or give its unit"
         )
     figure = Figure(name, tuple(map(float, values)), unit)
     try:
@@ -213,11 +228,18 @@ def check(
     faults = []
     for name, bound in bounds.get(notebook, {}).items():
         if name not in recorded:
-            faults.append(f"{notebook} should record {name!r}, {bound.words('%')}; it did not")
-        elif not bound.holds(recorded[name].value):
+            # Its unit is not known, so the bound is told as its file has it.
             faults.append(
-                f"{notebook}: {recorded[name]}; it should be "
-                f"{bound.words(recorded[name].unit)} ({bound.because})"
+                f"{notebook} should record {name!r}, {bound.kind} {bound.limit}; it did not"
+            )
+        elif not bound.holds(recorded[name].value):
+            figure = recorded[name]
+            shown, limit = (_words(number, figure.unit) for number in (figure.value, bound.limit))
+            # Rounded to the digits shown, a near miss would read like the bound itself.
+            exact = f", unrounded {figure.value!r}" if shown == limit else ""
+            faults.append(
+                f"{notebook}: {figure}{exact}; it should be "
+                f"{bound.words(figure.unit)} ({bound.because})"
             )
     return faults
 

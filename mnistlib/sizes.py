@@ -25,6 +25,10 @@ LARGEST_WORK = 2_000_000_000
 LARGEST_CALLS = 500
 """Layer calls: several times those of the deepest networks used on images of this size."""
 
+LARGEST_SEQUENCE = 100
+"""Layers of one ``Sequential``: Keras builds the whole sequence anew for every layer that it adds,
+which takes two seconds for so many and half a minute for ``LARGEST_CALLS``."""
+
 Shape = tuple[int, ...]
 
 
@@ -163,13 +167,33 @@ def _check_image(shape: Shape) -> None:
         raise Refused(f"its input must have height, width and channels; received {show(shape)}")
 
 
+def _spread(config: Mapping, shape: Shape, window: Sequence[int]) -> int:
+    """Count the values that TensorFlow pads an image to for a dilated window.
+
+    It cuts the padded image into as many small ones as the dilation has steps. The padding is as
+    wide as the window, however little of the image is under it.
+    """
+    dilation = config.get("dilation_rate") or (1, 1)
+    if max(dilation) == 1:
+        return 0
+    return shape[2] * prod(
+        size + size_of_window * step
+        for size, size_of_window, step in zip(shape, window, dilation, strict=False)
+    )
+
+
 def _convolution(config: Mapping, shape: Shape) -> _Size:
     window, filters, groups = config["kernel_size"], config["filters"], config["groups"]
     places = _places(config, shape, window)
     if shape[2] % groups or filters % groups:
         raise Refused(f"groups {groups} does not divide its {shape[2]} channels and its filters")
     weights = prod(window) * (shape[2] // groups) * filters
-    return _Size((*places, filters), weights + _bias(config, filters), work=prod(places) * weights)
+    return _Size(
+        (*places, filters),
+        weights + _bias(config, filters),
+        work=prod(places) * weights,
+        inside=_spread(config, shape, window),
+    )
 
 
 def _depthwise(config: Mapping, shape: Shape) -> _Size:
@@ -178,7 +202,10 @@ def _depthwise(config: Mapping, shape: Shape) -> _Size:
     channels = shape[2] * config["depth_multiplier"]
     weights = prod(window) * channels
     return _Size(
-        (*places, channels), weights + _bias(config, channels), work=prod(places) * weights
+        (*places, channels),
+        weights + _bias(config, channels),
+        work=prod(places) * weights,
+        inside=_spread(config, shape, window),
     )
 
 
@@ -189,7 +216,7 @@ def _separable(config: Mapping, shape: Shape) -> _Size:
         (*first.shape[:2], filters),
         first.parameters + weights + _bias(config, filters),
         work=first.work + prod(first.shape[:2]) * weights,
-        inside=prod(first.shape),
+        inside=max(prod(first.shape), first.inside),
     )
 
 
@@ -322,6 +349,8 @@ def _run_sequential(model: dict, shapes: list[Shape] | None, totals: _Totals) ->
     if rest[0]["class_name"] == "InputLayer":
         declared.append(rest[0]["config"]["batch_shape"])
         rest = rest[1:]
+    if len(rest) > LARGEST_SEQUENCE:
+        raise Refused(f"{where} has {len(rest):,} layers; a Sequential may have {LARGEST_SEQUENCE}")
     declared = [shape for shape in declared if shape is not None]
     if shapes is None:
         if not declared:
@@ -372,8 +401,10 @@ def _run_nodes(
             raise Refused(f"layer {show(name)} is connected to nothing")
         if layer["inbound_nodes"] and name in made:
             raise Refused(f"layer {show(name)} (InputLayer) is called on something")
+    if len(waiting) > LARGEST_CALLS:
+        raise Refused(f"a graph of {len(waiting):,} calls of layers; at most {LARGEST_CALLS}")
     while waiting:
-        later = []
+        later, held = [], set()
         for name, node in waiting:
             tensors = node["args"][0]
             histories = [
@@ -382,8 +413,9 @@ def _run_nodes(
             ]
             given = [_find(history, layers, made, f"layer {show(name)}") for history in histories]
             # The calls of one layer are numbered, so each waits for the one before it.
-            if None in given or any(name == other for other, _ in later):
+            if None in given or name in held:
                 later.append((name, node))
+                held.add(name)
                 continue
             taken[name].append(given)
             made.setdefault(name, []).append(_run(layers[name], given, totals))

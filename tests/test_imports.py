@@ -15,10 +15,13 @@ PACKAGE = ROOT / "mnistlib"
 # own level only what SAME_LEVEL lists. "mnistlib" is the package itself, its ``__init__``.
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
-    0: {"_rules", "data", "drawing", "kaggle", "metrics", "pictures", "results", "writers"},
+    0: {
+        *("_rules", "data", "drawing", "kaggle", "metrics"),
+        *("pictures", "questions", "results", "writers"),
+    },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
     2: {"loop", "models", "saving"},
-    3: {"compiling", "plots", "training"},
+    3: {"compiling", "diagrams", "folds", "plots", "training"},
     4: {"recognizer"},
     5: {"batch"},
     6: {"app", "cli"},
@@ -31,6 +34,8 @@ SAME_LEVEL = {
     "allowlist": {"sizes"},
     "models": {"saving"},
     "training": {"compiling"},
+    "diagrams": {"plots"},
+    "folds": {"training"},
     "cli": {"app"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}

@@ -434,3 +434,66 @@ def test_labels_of_one_kind_may_differ_in_width_and_container():
     for y_pred in ([7, 2, 0], np.array([7.0, 2.0, 0.0]), np.array([7, 2, 0], object)):
         assert metrics.accuracy(y_true, y_pred) == pytest.approx(2 / 3)
     assert metrics.accuracy(np.array(["a", "b"]), np.array(["a", "c"], object)) == 0.5
+
+
+# --- Brier score and bootstrap ------------------------------------------------------------------
+
+
+@given(labels_and_probabilities())
+def test_brier_agrees_with_scikit_learn(given_):
+    y_true, probabilities = given_
+    probabilities = probabilities.astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    expected = sklearn.metrics.brier_score_loss(
+        y_true, probabilities, labels=range(10), scale_by_half=False
+    )
+    assert metrics.brier(y_true, probabilities) == pytest.approx(expected)
+
+
+def test_brier_of_certain_answers_is_nothing_or_two():
+    answers = np.eye(10)[[3, 4]]
+    assert metrics.brier(np.array([3, 4]), answers) == 0
+    assert metrics.brier(np.array([4, 3]), answers) == 2
+
+
+def test_bootstrap_of_a_mean_agrees_with_its_standard_error():
+    wrong = np.arange(4_000) % 10 == 0
+    interval = metrics.bootstrap(np.mean, wrong, resamples=1_000)
+    assert interval.value == 0.1
+    reach = 1.96 * np.sqrt(0.1 * 0.9 / 4_000)
+    assert (interval.low, interval.high) == pytest.approx((0.1 - reach, 0.1 + reach), abs=0.001)
+    assert metrics.bootstrap(np.mean, wrong, resamples=50) == metrics.bootstrap(
+        np.mean, wrong, resamples=50
+    )
+
+
+def test_bootstrap_by_groups_is_wider_where_groups_are_alike():
+    group = np.arange(1_000) // 50
+    wrong = group % 5 == 0
+    alone = metrics.bootstrap(np.mean, wrong)
+    together = metrics.bootstrap(np.mean, wrong, groups=group)
+    assert together.value == alone.value == 0.2
+    assert together.high - together.low > 4 * (alone.high - alone.low)
+
+
+def test_bootstrap_draws_the_rows_of_all_arrays_together():
+    y = np.arange(50)
+    assert metrics.bootstrap(lambda a, b: np.abs(a - b).max(), y, y.copy()).high == 0
+
+
+def test_change_of_a_score_is_that_of_the_second_less_the_first_on_the_same_digits():
+    y_true = np.arange(300) % 10
+    first = rows(np.full(300, 0.9), np.where(np.arange(300) % 3 == 0, (y_true + 1) % 10, y_true))
+    second = metrics.apply_temperature(first, 1.5)
+    for score in (metrics.log_loss, metrics.brier):
+        change = metrics.score_change(score, y_true, first, second)
+        assert change.value == pytest.approx(score(y_true, second) - score(y_true, first))
+        assert change.low < change.value < change.high
+        alone = metrics.bootstrap(score, y_true, first)
+        assert change.high - change.low < alone.high - alone.low
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 4), (0, 0)])
+def test_bootstrap_refuses_arrays_that_do_not_fit(first, second):
+    with pytest.raises(ValueError, match="equally long and not empty"):
+        metrics.bootstrap(np.mean, np.zeros(first), groups=np.zeros(second))

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tomllib
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import unquote
@@ -167,7 +168,8 @@ def test_no_cell_hides_its_value_with_a_semicolon(notebook):
 
 
 def test_the_length_suits_one_sitting(notebook):
-    assert 25 <= len(notebook.cells) <= 45
+    # 02 carries both Keras and how learning works.
+    assert 25 <= len(notebook.cells) <= 60
     for cell in code_cells(notebook):
         assert is_setup(cell) or len(cell.source.splitlines()) <= 14, cell.source
     runs = [
@@ -196,6 +198,14 @@ def test_lesson_shows_its_digits_and_records_its_figures(notebook):
 def test_committed_figures_are_within_their_bounds(notebook, path):
     assert BOUNDS[path.stem], "every lesson promises something"
     assert results.check(path.stem, results.read(notebook).figures, BOUNDS) == []
+
+
+def test_few_cells_are_left_out_of_the_comparison():
+    measured = tomllib.loads((ROOT / "tests" / "measured.toml").read_text("utf-8"))
+    for name, ids in measured.items():
+        cells = code_cells(read(FOLDER / f"{name}.ipynb"))
+        assert set(ids) <= {cell.id for cell in cells if cell.outputs}
+        assert len(ids) <= len(cells) / 2
 
 
 def test_every_bound_belongs_to_a_lesson():

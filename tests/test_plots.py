@@ -34,7 +34,7 @@ import matplotlib, numpy as np
 from mnistlib import plots
 {chosen}
 plots.use_style()
-plots.pixel_map(np.zeros((28, 28)), title="Nothing", label="value");
+plots.sample_grid(np.zeros((1, 28, 28)), title="Nothing");
 """
 
 
@@ -70,9 +70,6 @@ FIGURES = {
     "preprocessing": lambda ax: plots.preprocessing(preprocess.explain(PAGE), title="t", ax=ax),
     "class_counts": lambda ax: plots.class_counts({"a": LABELS, "b": LABELS}, ax=ax),
     "pixel_statistics": lambda ax: plots.pixel_statistics(data.pixel_table(IMAGES), ax=ax),
-    "class_images": lambda ax: plots.class_images(IMAGES, LABELS, ax=ax),
-    "pixel_map": lambda ax: plots.pixel_map(IMAGES[0], title="t", label="value", ax=ax),
-    "projection": lambda ax: plots.projection(RNG.normal(size=(12, 2)), LABELS, title="t", ax=ax),
     "curves": lambda ax: plots.curves({"loss": [2, 1], "val_loss": [2, 1.5]}, title="t", ax=ax),
     "confusion": lambda ax: plots.confusion(metrics.confusion(LABELS, LABELS[::-1]), ax=ax),
     "reliability": lambda ax: plots.reliability(metrics.calibration(LABELS, PROBABILITIES), ax=ax),
@@ -81,9 +78,6 @@ FIGURES = {
     ),
     "comparison": lambda ax: plots.comparison(
         {"R0": [0.97, 0.98]}, claims={"R0": 0.97}, title="t", ax=ax
-    ),
-    "differences": lambda ax: plots.differences(
-        {"a": metrics.paired_difference([0.9, 0.91, 0.92], [0.8, 0.82, 0.81])}, title="t", ax=ax
     ),
 }
 
@@ -152,14 +146,6 @@ def test_the_confusion_matrix_writes_every_count():
     assert sorted(written) == sorted(
         [str(n) for n in counts[~np.eye(10, dtype=bool)] if n] + [str(n) for n in np.diag(counts)]
     )
-
-
-def test_a_difference_whose_interval_holds_zero_is_hollow():
-    clear = metrics.Difference(0.01, 0.005, 0.015, 0.001)
-    unclear = metrics.Difference(0.01, -0.005, 0.025, 0.2)
-    ax = plots.differences({"clear": clear, "unclear": unclear}, title="t")
-    hollow = [line.get_mfc() == "white" for line in ax.lines if line.get_marker() == "o"]
-    assert hollow == [False, True]
 
 
 def test_every_line_is_drawn_however_many_there_are():

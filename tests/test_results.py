@@ -32,7 +32,7 @@ def executed(*sources: str) -> nbformat.NotebookNode:
 def test_what_a_lesson_records_is_shown_as_a_line_and_read_back_exactly(tmp_path):
     notebook = executed(
         "from mnistlib import results",
-        "for k in (0.1, 0.2):\n    results.record(f'share {k}', k + 1e-12)\nresults.record('a', 3)",
+        "for k in (0.1, 0.2):\n    results.record(f'share {k}', k + 1e-12)\nresults.record('a', 1)",
         "import numpy as np\nresults.record('mean', np.float32([0.97, 0.98]))",
         "results.record('time', 1.5, unit='s')\nprint('share: 99.00 %')",
     )
@@ -44,7 +44,7 @@ def test_what_a_lesson_records_is_shown_as_a_line_and_read_back_exactly(tmp_path
         assert record.figures == (
             Figure("share 0.1", (0.1 + 1e-12,)),
             Figure("share 0.2", (0.2 + 1e-12,)),
-            Figure("a", (3.0,)),
+            Figure("a", (1.0,)),
             Figure("mean", (float(np.float32(0.97)), float(np.float32(0.98)))),
             Figure("time", (1.5,), "s"),
         )
@@ -52,7 +52,7 @@ def test_what_a_lesson_records_is_shown_as_a_line_and_read_back_exactly(tmp_path
     assert texts == [
         "share 0.1: 10.00 %",
         "share 0.2: 20.00 %",
-        "a: 300.00 %",
+        "a: 100.00 %",
         "mean: 97.50 ± 0.71 % (2 seeds)",
         "time: 1.5 s",
     ]
@@ -99,6 +99,9 @@ def test_outputs_of_other_kinds_are_passed_over():
         ("a", np.zeros((2, 2)), "finite number"),
         ("a", True, "finite number"),
         ("two\nlines", 0.5, "in one line"),
+        ("a", 97.81, "share, 0-1, .*; received 97.81 for a: divide it by 100, or give its unit"),
+        ("a", [0.97, 98], "share, 0-1"),
+        ("a", -0.01, "share, 0-1"),
     ],
 )
 def test_what_is_no_figure_is_refused(name, value, said):
@@ -158,8 +161,34 @@ def test_bounds_hold_the_mean_of_several_values(tmp_path):
         "02: error: 2.01 %; it should be at most 2.00 % (claimed)",
     ]
     assert results.check("02", good[:1], bounds) == [
-        "02 should record 'error', at most 2.00 %; it did not"
+        "02 should record 'error', at most 0.02; it did not"
     ]
+
+
+@pytest.mark.parametrize(
+    ("figure", "limit", "sentence"),
+    [
+        (
+            Figure("a", (0.97498,)),
+            "at_least = 0.975",
+            "02: a: 97.50 %, unrounded 0.97498; it should be at least 97.50 % (measured)",
+        ),
+        (
+            Figure("a", (12.00001,), "s"),
+            "at_most = 12",
+            "02: a: 12 s, unrounded 12.00001; it should be at most 12 s (measured)",
+        ),
+        (
+            Figure("a", (12.4,), "s"),
+            "at_most = 12",
+            "02: a: 12.4 s; it should be at most 12 s (measured)",
+        ),
+        (None, "at_most = 12", "02 should record 'a', at most 12; it did not"),
+    ],
+)
+def test_a_missed_bound_never_reads_like_a_met_one(tmp_path, figure, limit, sentence):
+    bounds = bounds_of(tmp_path, f'[02.a]\n{limit}\nbecause = "measured"\n')
+    assert results.check("02", [figure] if figure else [], bounds) == [sentence]
 
 
 def test_bounds_are_found_beside_the_notebooks(tmp_path):

@@ -763,8 +763,9 @@ def test_bounds_are_those_of_the_built_network(tmp_path, monkeypatch, images, na
     values = max(prod(output.shape) for output in [image, *made])
     monkeypatch.setattr(sizes, "LARGEST_LAYER", values - 1)
     refused(path, "values for each digit")
-    # A separable convolution makes more within than it gives.
-    monkeypatch.setattr(sizes, "LARGEST_LAYER", values * (2 if name == "branches" else 1))
+    # Separable and dilated convolutions make more within than they give.
+    inner = 2 if name in ("branches", "other layers") else 1
+    monkeypatch.setattr(sizes, "LARGEST_LAYER", values * inner)
     saving.check(path)
 
 
@@ -821,7 +822,13 @@ TALL = {"strides": [1, 1], "padding": "valid"}
         "normalization": sequence(("LayerNormalization", {"axis": [1, 2, 3, 4]})),
         "rescaling": sequence(("Rescaling", {"scale": [1.0] * 9_999})),
         "constant": sequence(("Rescaling", {"scale": [[1.0] * 300] * 300})),
-        "layers": sequence(*[("ReLU", {})] * 501),
+        "layers": sequence(*[("ReLU", {})] * 101),
+        **{
+            f"dilation of {kind}": sequence(
+                (kind, CONV | {"filters": 1, "depth_multiplier": 1, "dilation_rate": [1, 200_000]})
+            )
+            for kind in ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+        },
         "concatenation": sequence(("Concatenate", {"axis": 7})),
         "permutation": sequence(("Permute", {"dims": [1, 1, 1]})),
         "channels first": sequence(
@@ -854,7 +861,8 @@ def test_networks_of_those_parts_pass_while_they_are_small():
         [("MaxPooling2D", TALL | {"pool_size": [28, 1]})],
         [("LayerNormalization", {})],
         [("Rescaling", {"scale": [1.0]})],
-        [("ReLU", {})] * 499,
+        [("ReLU", {})] * 100,
+        [("Conv2D", CONV | {"filters": 3, "dilation_rate": [9, 9]})],
         [("Permute", {"dims": [3, 1, 2]})],
         [("Dropout", {"rate": 0.5, "noise_shape": [None, 1, 1, 1]})],
     ):
@@ -862,7 +870,7 @@ def test_networks_of_those_parts_pass_while_they_are_small():
 
 
 def test_models_nested_to_multiply_are_refused(good, tmp_path):
-    """Each of 12 models calls the one within it twice: 4,096 layers in a few lines."""
+    """Each of nine models calls the one within it twice: 512 layers in a few lines."""
     pixels = keras.Input((4,))
     model = keras.Model(pixels, layers.ReLU()(pixels))
     for _ in range(9):
@@ -871,6 +879,48 @@ def test_models_nested_to_multiply_are_refused(good, tmp_path):
     config = json.loads(model.to_json())
     with cheap(), pytest.raises(ValueError, match=r"500|nested"):
         saving.check(good.write(tmp_path / "nested.keras", config=config))
+
+
+def chain(calls: int) -> dict:
+    """Write a graph last layer first, where each layer waits for the next one in the file."""
+
+    def call(name: str) -> dict:
+        history = {"shape": [None, 4], "dtype": "float32", "keras_history": [name, 0, 0]}
+        return {"args": [{"class_name": "__keras_tensor__", "config": history}], "kwargs": {}}
+
+    start = ("InputLayer", "0", {"batch_shape": [None, 4], "dtype": "float32"}, [])
+    rest = [
+        ("ReLU", str(i), {}, [call(str(i - 1)), *[call("0")] * (calls - 1)])
+        for i in range(400, 0, -1)
+    ]
+    return {
+        "module": "keras.src.models.functional",
+        "class_name": "Functional",
+        "config": {
+            "name": "chain",
+            "layers": [
+                {
+                    "module": "keras.layers",
+                    "class_name": kind,
+                    "config": {"name": name, **config},
+                    "registered_name": None,
+                    "name": name,
+                    "inbound_nodes": nodes,
+                }
+                for kind, name, config, nodes in [start, *rest]
+            ],
+            "input_layers": [["0", 0, 0]],
+            "output_layers": [["400", 0, 0]],
+        },
+        "registered_name": "Functional",
+    }
+
+
+def test_graphs_of_layers_that_wait_for_each_other_take_no_time(good, tmp_path):
+    with cheap():
+        saving.check(good.write(tmp_path / "chain.keras", config=chain(1)))
+    with cheap(), pytest.raises(ValueError, match="5,200 calls"):
+        saving.check(good.write(tmp_path / "chain.keras", config=chain(13)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,424 @@
+"""Pictures that explain: a neuron, a step of gradient descent, a convolution window.
+
+Imports without TensorFlow. As in ``plots``: arrays in, ``Axes`` out; each function draws on the
+``ax`` it is given or on a figure of its own, with a title that says what to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from mnistlib.data import SIDE
+from mnistlib.metrics import Difference, Interval
+from mnistlib.plots import INK, PALETTE
+
+_DARK = (PALETTE[0], PALETTE[3], "black", PALETTE[2], PALETTE[4])
+
+
+def network(widths: Sequence[int] = (6, 4, 3), *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Draw a dense network: every unit of a layer is joined to every unit of the one before.
+
+    Args:
+        widths: Units to draw in each layer, inputs first. One unit of the second layer is picked
+            out, with the weights that lead to it.
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (7, 3.4))
+    places = [
+        [(2.2 * column, (number - (width - 1) / 2) * -0.9) for number in range(width)]
+        for column, width in enumerate(widths)
+    ]
+    for before, after in pairwise(places):
+        for start in before:
+            for end in after:
+                picked = end == places[1][0] and before is places[0]
+                colour, width = (PALETTE[3], 2) if picked else ("0.8", 0.7)
+                ax.plot(*zip(start, end, strict=True), color=colour, lw=width, zorder=1 + picked)
+    names = ["pixels", *["hidden layer"] * (len(widths) - 2), "digits"]
+    lowest = min(y for column in places for _, y in column)
+    for column, name in zip(places, names, strict=True):
+        for x, y in column:
+            picked = (x, y) == places[1][0]
+            ax.plot(x, y, "o", ms=16, mfc=PALETTE[3] if picked else "white", mec="0.3", zorder=3)
+        ax.text(column[0][0], lowest - 0.75, name, ha="center", va="top")
+    ax.annotate(
+        "one unit: a weighted sum of all its inputs,\nnegative sums set to zero (ReLU)",
+        places[1][0],
+        xytext=(places[1][0][0] + 0.35, places[1][0][1] + 0.55),
+        color=PALETTE[3],
+    )
+    ax.set(title=title, xlim=(-0.6, places[-1][0][0] + 1.6), ylim=(lowest - 1.3, 1.4 - lowest))
+    ax.set_axis_off()
+    return ax
+
+
+def descent(
+    weights: np.ndarray,
+    losses: np.ndarray,
+    steps: Mapping[str, Sequence[float]],
+    *,
+    title: str = "",
+    xlabel: str = "the weight",
+) -> np.ndarray:
+    """Draw the loss against one weight, and the steps that gradient descent takes on it.
+
+    Args:
+        weights: Where the loss was measured, increasing, float (n,).
+        losses: The losses there (n,).
+        steps: Caption of each panel → the weights visited, first to last.
+        title: What to see.
+        xlabel: What the weight is.
+
+    Returns:
+        One ``Axes`` a panel.
+    """
+    figure, panels = plt.subplots(
+        1, len(steps), figsize=(3 * len(steps) + 0.5, 3.1), sharey=True, squeeze=False
+    )
+    for ax, (caption, visited) in zip(panels[0], steps.items(), strict=True):
+        heights = np.interp(visited, weights, losses)
+        ax.plot(weights, losses, color="0.6")
+        for start, end in pairwise(zip(visited, heights, strict=True)):
+            arrow = {"arrowstyle": "->", "color": PALETTE[0], "lw": 1.2}
+            ax.annotate("", end, start, arrowprops=arrow)
+        ax.plot(visited, heights, "o", ms=4, color=PALETTE[0])
+        ax.plot(visited[0], heights[0], "D", ms=8, color=PALETTE[3])
+        ax.set(xlabel=xlabel, xlim=(weights[0], weights[-1]))
+        ax.set_title(caption, fontsize=10, weight="normal")
+    panels[0][0].set_ylabel("loss")
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels[0]
+
+
+def slope(
+    weights: np.ndarray,
+    losses: np.ndarray,
+    *,
+    at: float,
+    gradient: float,
+    title: str = "",
+    xlabel: str = "the weight",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the loss against one weight, the present value marked and the tangent drawn.
+
+    Args:
+        weights: Where the loss was measured, increasing, float (n,).
+        losses: The losses there (n,).
+        at: The present weight.
+        gradient: The slope there.
+        title: What to see.
+        xlabel: What the weight is.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (6, 3.2))
+    height = np.interp(at, weights, losses)
+    near = np.array([-0.2, 0.2]) * np.ptp(weights)
+    ax.plot(weights, losses, color=PALETTE[0], label="the loss")
+    ax.plot(at + near, height + gradient * near, "--", color=PALETTE[3], label="its slope here")
+    ax.plot(at, height, "D", ms=8, color=PALETTE[3], label="the present weight")
+    ax.set(title=title, xlabel=xlabel, ylabel="loss", xlim=(weights[0], weights[-1]))
+    ax.legend()
+    return ax
+
+
+def grid_over(points: np.ndarray, *, side: int = 100) -> np.ndarray:
+    """Lay a grid over the points (n, 2), for ``boundary``: float (side · side, 2), row by row."""
+    sides = [np.linspace(*edges, side) for edges in zip(points.min(0), points.max(0), strict=True)]
+    return np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
+
+
+def boundary(
+    points: np.ndarray,
+    labels: np.ndarray,
+    answers: Mapping[str, np.ndarray],
+    *,
+    names: Sequence[str],
+    title: str = "",
+    xlabel: str,
+    ylabel: str,
+) -> np.ndarray:
+    """Draw two classes of points, and where each of several classifiers draws the line.
+
+    Args:
+        points: float (n, 2).
+        labels: 0 or 1 (n,).
+        answers: Caption of each panel → probability of class 1 at every place of
+            ``grid_over(points)``, 0–1.
+        names: The two classes.
+        title: What to see.
+        xlabel: What the first coordinate is.
+        ylabel: What the second is.
+
+    Returns:
+        One ``Axes`` a classifier.
+    """
+    figure, panels = plt.subplots(
+        1, len(answers), figsize=(4.3 * len(answers), 3.8), sharey=True, squeeze=False
+    )
+    for ax, (caption, answer) in zip(panels[0], answers.items(), strict=True):
+        side = round(np.sqrt(len(answer)))
+        x, y = grid_over(points, side=side).T.reshape(2, side, side)
+        share = np.reshape(answer, (side, side))
+        ax.contourf(x, y, share, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.3)
+        ax.contour(x, y, share, levels=[0.5], colors="black", linewidths=2)
+        for kind, (marker, colour) in enumerate((("o", PALETTE[0]), ("^", PALETTE[3]))):
+            chosen = points[labels == kind].T
+            ax.plot(*chosen, marker, ms=4, color=colour, alpha=0.7, label=names[kind])
+        ax.set(xlabel=xlabel)
+        ax.set_title(caption, fontsize=10, weight="normal")
+    panels[0][0].set_ylabel(ylabel)
+    panels[0][0].legend(loc="upper left")
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels[0]
+
+
+def occlusion(
+    images: np.ndarray,
+    maps: Sequence[np.ndarray],
+    *,
+    captions: Sequence[str],
+    label: str = "probability of the true class",
+    title: str = "",
+) -> np.ndarray:
+    """Draw digits, and below each what a network says when a patch of it is covered.
+
+    Args:
+        images: uint8 (n, height, width).
+        maps: For each image a probability for every place of the patch, 0–1 (rows, columns).
+        captions: One for each image.
+        label: What the maps hold.
+        title: What to see.
+
+    Returns:
+        ``Axes`` (2, n).
+    """
+    count = len(images)
+    figure, panels = plt.subplots(
+        2, count, figsize=(1.8 * count + 0.9, 4.4), squeeze=False, constrained_layout=True
+    )
+    height, width = images.shape[1:]
+    for image, found, caption, (above, below) in zip(images, maps, captions, panels.T, strict=True):
+        above.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        above.set_title(caption, fontsize=11, weight="normal", loc="center")
+        shown = below.imshow(
+            found, cmap="viridis", vmin=0, vmax=1, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
+        )
+        below.contour(image, levels=[127], colors="white", linewidths=1.2)
+        for ax in (above, below):
+            ax.set(xticks=[], yticks=[])
+            ax.grid(visible=False)
+    figure.colorbar(shown, ax=panels[1], label=label, shrink=0.9)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def embedding(
+    points: np.ndarray,
+    labels: np.ndarray,
+    wrong: np.ndarray,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw digits as points of the plane; those answered wrongly are crosses with their label.
+
+    Args:
+        points: float (n, 2).
+        labels: True classes (n,).
+        wrong: bool (n,).
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (8, 6.5))
+    ax.plot(*points[~wrong].T, ".", ms=4, color="0.72", label="read as labelled")
+    ax.plot(*points[wrong].T, "x", ms=6, mew=1.6, color=PALETTE[3], label="misread, with its label")
+    for point, digit in zip(points[wrong], labels[wrong], strict=True):
+        ax.annotate(
+            str(digit), point, (3, 3), textcoords="offset points", fontsize=8, color=PALETTE[3]
+        )
+    for digit in np.unique(labels):
+        ax.text(
+            *np.median(points[labels == digit], axis=0),
+            str(digit),
+            fontsize=17,
+            weight="bold",
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": "0.3", "alpha": 0.9},
+        )
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.set_xlabel("first coordinate of the map (no unit)")
+    ax.set_ylabel("second coordinate")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.06), ncols=2)
+    return ax
+
+
+def intervals(
+    found: Mapping[str, Interval], *, title: str, xlabel: str, ax: Axes | None = None
+) -> Axes:
+    """Draw measured shares as dots with their intervals, one row each, the value beside it.
+
+    Args:
+        found: Name → measured share, 0–1.
+        title: What to see.
+        xlabel: What is measured.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (7, 0.5 * len(found) + 1.3))
+    for row, one in enumerate(found.values()):
+        ax.plot([one.low, one.high], [row, row], color=PALETTE[0], lw=2.5)
+        ax.plot(one.value, row, "o", ms=8, color=PALETTE[0])
+        ax.annotate(
+            f"{100 * one.value:.2f} %",
+            (one.high, row),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    ax.set_yticks(range(len(found)), list(found))
+    ax.set(title=title, xlabel=xlabel, ylim=(len(found) - 0.5, -0.5))
+    ax.set_xlim(0, 1.25 * max(one.high for one in found.values()))
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(axis="x")
+    return ax
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    return plt.subplots(figsize=size)[1] if ax is None else ax
+
+
+def difference_panels(
+    found: Mapping[str, Mapping[str, Difference]],
+    *,
+    title: str = "",
+    xlabel: str = "difference in accuracy, percentage points",
+) -> np.ndarray:
+    """Draw paired differences with their 95 % intervals, a panel for each baseline.
+
+    A mark is filled where the difference passes Bonferroni's rule for all comparisons of the figure
+    together (p times their number below 0.05), and hollow where it does not.
+
+    Args:
+        found: Baseline → name of what is compared with it → its difference, as a share.
+        title: What to see.
+        xlabel: What the differences are in.
+
+    Returns:
+        One ``Axes`` a baseline, on one scale.
+    """
+    sizes = [len(group) for group in found.values()]
+    figure, panels = plt.subplots(
+        len(found),
+        1,
+        figsize=(7.5, 0.45 * sum(sizes) + 0.75 * len(found) + 1),
+        sharex=True,
+        squeeze=False,
+        height_ratios=sizes,
+    )
+    panels = panels[:, 0]
+    for ax, (baseline, group) in zip(panels, found.items(), strict=True):
+        ax.axvline(0, color="0.3", lw=1)
+        for row, one in enumerate(group.values()):
+            low, mean, high = (100 * value for value in (one.low, one.mean, one.high))
+            filled = one.p_value * sum(sizes) < 0.05
+            ax.plot([low, high], [row, row], color=PALETTE[0], lw=2)
+            ax.plot(mean, row, "o", ms=8, mew=2, mec=PALETTE[0], mfc=PALETTE[0] if filled else "w")
+        ax.set_yticks(range(len(group)), list(group))
+        ax.set_ylim(len(group) - 0.5, -0.5)
+        ax.set_title(f"0 = {baseline}", fontsize=10, weight="normal")
+        ax.grid(axis="x")
+    look = {"ls": "", "marker": "o", "ms": 8, "mew": 2, "mec": PALETTE[0]}
+    panels[0].plot([], [], mfc=PALETTE[0], label="passes Bonferroni's rule", **look)
+    panels[0].plot([], [], mfc="w", label="does not pass", **look)
+    panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    panels[-1].set_xlabel(xlabel)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def pixel_maps(
+    maps: Sequence[np.ndarray],
+    captions: Sequence[str],
+    *,
+    label: str,
+    title: str = "",
+) -> np.ndarray:
+    """Draw several values of each pixel where the pixel lies, on one scale, dark where large.
+
+    Args:
+        maps: Each (28, 28), or the same numbers in a row (784,).
+        captions: One for each map.
+        label: What the numbers are, with their unit.
+        title: What to see.
+
+    Returns:
+        One ``Axes`` a map.
+    """
+    squares = [np.reshape(one, (SIDE, SIDE)) for one in maps]
+    figure, panels = plt.subplots(1, len(squares), figsize=(2.3 * len(squares) + 1, 2.9))
+    panels = np.atleast_1d(panels)
+    highest = max(square.max() for square in squares)
+    for ax, square, caption in zip(panels, squares, captions, strict=True):
+        image = ax.imshow(square, cmap=INK, vmin=0, vmax=highest)
+        ax.set_title(caption, fontsize=11, weight="normal")
+        ax.set(xticks=(), yticks=())
+    figure.colorbar(image, ax=list(panels), label=label, shrink=0.8)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def yes_no_map(
+    answers: np.ndarray, *, yes: str, no: str, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw a yes or no for each pixel: dark and crossed for yes, light for no.
+
+    Args:
+        answers: bool (28, 28).
+        yes: What a dark, crossed pixel means.
+        no: What a light pixel means.
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (6.2, 3.8))
+    ax.imshow(answers, cmap=INK, vmin=0, vmax=2)
+    rows, columns = np.nonzero(answers)
+    ax.plot(columns, rows, "x", color="black", ms=5, label=yes)
+    ax.plot([], [], "s", mfc="white", mec="0.6", ms=9, label=no)
+    ax.set(title=title, xlabel="column", ylabel="row")
+    ax.grid(visible=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+    return ax
+
+
+def digit_map(
+    points: np.ndarray, labels: np.ndarray, *, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw digits as points of the plane, each as the numeral of its label.
+
+    Args:
+        points: float (n, 2).
+        labels: 0–9 (n,).
+        title: What to see.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (7.5, 6))
+    for digit in range(10):
+        # Two neighbours share a colour; those that look alike, such as 4 and 9, do not.
+        ax.scatter(
+            *points[labels == digit].T,
+            s=34,
+            marker=f"${digit}$",
+            color=_DARK[digit // 2],
+            linewidths=0.2,
+        )
+    ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
+    ax.grid(visible=False)
+    return ax

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from mnistlib import diagrams, metrics, plots
+from mnistlib.metrics import Difference
+
+WEIGHTS = np.linspace(-2, 2, 41)
+CLEAR = Difference(-0.012, -0.015, -0.009, 0.0006)
+# Its interval excludes zero, but p times three comparisons is above 0.05.
+BORDER = Difference(0.004, 0.001, 0.007, 0.02)
+NONE = Difference(0.0, -0.002, 0.002, 0.98)
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (3, 28, 28)).astype(np.uint8)
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    plots.use_style()
+    yield
+    plt.close("all")
+
+
+def test_network_draws_every_unit_and_every_weight():
+    ax = diagrams.network((3, 2, 4), title="A network")
+    units = [line for line in ax.lines if line.get_marker() == "o"]
+    weights = [line for line in ax.lines if line.get_marker() == "None"]
+    assert (len(units), len(weights)) == (3 + 2 + 4, 3 * 2 + 2 * 4)
+    assert ax.get_title(loc="left") == "A network"
+
+
+def test_slope_is_the_tangent_at_the_present_weight():
+    ax = diagrams.slope(WEIGHTS, WEIGHTS**2, at=1.0, gradient=2.0, title="Which way is down?")
+    (x0, x1), (y0, y1) = next(line.get_data() for line in ax.lines if line.get_linestyle() == "--")
+    assert (y1 - y0) / (x1 - x0) == pytest.approx(2.0)
+    assert (x0 + x1) / 2 == pytest.approx(1.0)
+    assert (y0 + y1) / 2 == pytest.approx(1.0)
+
+
+def test_descent_shows_the_weights_visited_on_the_curve():
+    steps = {"small": [1.0, 0.9, 0.8], "right": [1.0, 0.0]}
+    panels = diagrams.descent(WEIGHTS, WEIGHTS**2, steps, title="How long a step?")
+    for ax, (caption, visited) in zip(panels, steps.items(), strict=True):
+        x, y = next(line.get_data() for line in ax.lines if line.get_marker() == "o")
+        np.testing.assert_allclose(x, visited)
+        np.testing.assert_allclose(y, np.square(visited), atol=0.003)
+        assert ax.get_title(loc="left") == caption
+        assert len([text for text in ax.texts if text.arrow_patch]) == len(visited) - 1
+
+
+def test_boundary_draws_the_line_where_the_probability_is_a_half():
+    points = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+    grid = diagrams.grid_over(points)
+    (ax,) = diagrams.boundary(
+        points,
+        (points[:, 0] > 0.2).astype(int),
+        {"upright": 1 / (1 + np.exp(-9 * (grid[:, 0] - 0.2)))},
+        names=("left", "right"),
+        xlabel="x",
+        ylabel="y",
+    )
+    (line,) = (c for c in ax.collections if c.get_linewidths()[0] == 2)
+    np.testing.assert_allclose(line.get_paths()[0].vertices[:, 0], 0.2, atol=0.02)
+
+
+def test_differences_stand_in_a_panel_for_each_baseline():
+    panels = diagrams.difference_panels(
+        {"R0": {"R2": CLEAR, "R4": NONE}, "no remedy": {"dropout": BORDER}}, title="t"
+    )
+    assert [ax.get_title() or ax.get_title(loc="left") for ax in panels] == [
+        "0 = R0",
+        "0 = no remedy",
+    ]
+    names = [[label.get_text() for label in ax.get_yticklabels()] for ax in panels]
+    assert names == [["R2", "R4"], ["dropout"]]
+    assert panels[0].get_xlim() == panels[1].get_xlim()
+    assert panels[-1].get_xlabel()
+    assert panels[0].figure.get_suptitle() == "t"
+
+
+def test_only_what_passes_bonferronis_rule_is_filled_and_the_legend_says_so():
+    panels = diagrams.difference_panels({"R0": {"R2": CLEAR, "R4": NONE}, "no": {"x": BORDER}})
+    marks = [
+        line
+        for ax in panels
+        for line in ax.lines
+        if line.get_marker() == "o" and len(line.get_xdata())
+    ]
+    assert [line.get_mfc() == "w" for line in marks] == [False, True, True]
+    assert [line.get_xdata()[0] for line in marks] == pytest.approx([-1.2, 0.0, 0.4])
+    words = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    assert words == ["passes Bonferroni's rule", "does not pass"]
+
+
+def test_occlusion_draws_each_map_below_its_digit_on_one_scale():
+    maps = [np.full((12, 12), share) for share in (0.1, 0.5, 0.9)]
+    panels = diagrams.occlusion(IMAGES, maps, captions=["a", "b", "c"], title="t")
+    assert panels.shape == (2, 3)
+    for above, below, image, found in zip(*panels, IMAGES, maps, strict=True):
+        assert np.array_equal(above.images[0].get_array(), image)
+        assert np.array_equal(below.images[0].get_array(), found)
+        assert below.images[0].get_clim() == (0, 1)
+        # The map covers the same pixels as the digit above it.
+        assert below.images[0].get_extent() == above.images[0].get_extent()
+    assert [ax.get_title() for ax in panels[0]] == ["a", "b", "c"]
+
+
+def test_embedding_marks_the_mistakes_by_a_cross_and_their_label():
+    points, labels = RNG.normal(size=(30, 2)), np.arange(30) % 10
+    wrong = np.arange(30) % 7 == 3
+    ax = diagrams.embedding(points, labels, wrong, title="t")
+    right, crosses = ax.lines
+    assert np.array_equal(right.get_xydata(), points[~wrong])
+    assert np.array_equal(crosses.get_xydata(), points[wrong])
+    assert crosses.get_marker() == "x"
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == [*map(str, labels[wrong]), *map(str, range(10))]
+
+
+def test_intervals_stand_in_rows_with_their_values():
+    found = {
+        "many": metrics.Interval(0.02, 0.018, 0.022),
+        "few": metrics.Interval(0.045, 0.03, 0.065),
+    }
+    _, given = plt.subplots()
+    ax = diagrams.intervals(found, title="t", xlabel="wrong", ax=given)
+    assert ax is given
+    reach = [line.get_xdata() for line in ax.lines[::2]]
+    assert [tuple(one) for one in reach] == [(0.018, 0.022), (0.03, 0.065)]
+    assert [text.get_text() for text in ax.texts] == ["2.00 %", "4.50 %"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["many", "few"]
+
+
+def test_pixel_maps_share_one_scale_and_accept_rows_of_784():
+    maps = [np.full(784, 10.0), np.full((28, 28), 200.0)]
+    panels = diagrams.pixel_maps(maps, ["mean", "largest"], label="pixel value", title="Where?")
+    assert [ax.get_title(loc="left") for ax in panels] == ["mean", "largest"]
+    assert {ax.images[0].get_clim() for ax in panels} == {(0, 200)}
+    assert panels[0].images[0].get_array().shape == (28, 28)
+    panels[0].figure.canvas.draw()
+
+
+def test_yes_no_map_crosses_every_yes_and_explains_both():
+    answers = RNG.random((28, 28)) < 0.1
+    _, given = plt.subplots()
+    assert diagrams.yes_no_map(answers, yes="blank", no="inked", title="t", ax=given) is given
+    columns, rows = given.lines[0].get_data()
+    assert sorted(zip(rows, columns, strict=True)) == sorted(
+        zip(*map(list, np.nonzero(answers)), strict=True)
+    )
+    assert [text.get_text() for text in given.get_legend().get_texts()] == ["blank", "inked"]
+
+
+def test_digit_map_draws_every_digit_with_its_numeral():
+    points, labels = RNG.normal(size=(40, 2)), np.arange(40) % 10
+    ax = diagrams.digit_map(points, labels, title="t")
+    assert ax.get_title(loc="left") or ax.get_title()
+    drawn = {digit: ax.collections[digit].get_offsets().data.tolist() for digit in range(10)}
+    assert all(drawn[digit] == points[labels == digit].tolist() for digit in range(10))
+    shapes = {tuple(map(tuple, one.get_paths()[0].vertices)) for one in ax.collections}
+    assert len(shapes) == 10
+    ax.figure.canvas.draw()
