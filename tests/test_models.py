@@ -481,7 +481,7 @@ def test_hdf5_file_under_a_keras_name_is_refused(tmp_path):
 def test_zip_that_holds_no_model_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
         archive.writestr("readme.txt", "no model")
-    with pytest.raises(ValueError, match=r"other.keras is refused: it is no model"):
+    with pytest.raises(ValueError, match=r"other.keras is no model that Keras saved"):
         models.load(tmp_path / "other.keras")
 
 
