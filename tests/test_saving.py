@@ -730,15 +730,18 @@ def test_anything_anywhere_passes_or_is_refused_in_a_sentence(good, value, choic
         before = at, choice.choice(list(at) if isinstance(at, dict) else range(len(at)))
         at = before[0][before[1]]
     before[0][before[1]] = value
-    text = json.dumps(config)
     try:
-        allowlist.check_config(text.encode())
+        allowlist.check_config(json.dumps(config).encode())
     except allowlist.Refused:
         pass
     else:
         named = {(part.get("module"), part["class_name"]) for part in objects(config)}
         assert named <= KNOWN | GRAPH
-        assert not re.search(r"float16(?<!bfloat16)|channels_first", text)
+        for part in objects(config):
+            # What a model, layer or optimizer is called is free; a policy's name is what it does.
+            if part["class_name"] != "DTypePolicy":
+                part["config"].pop("name", None)
+        assert not re.search(r"float16(?<!bfloat16)|channels_first", json.dumps(config))
 
 
 # --- sizes ---------------------------------------------------------------------------------------
