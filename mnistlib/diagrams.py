@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 from mnistlib.data import SIDE
 from mnistlib.metrics import Difference, Interval
-from mnistlib.plots import INK, PALETTE
+from mnistlib.plots import INK, PALETTE, axes_or_new
 
 _DARK = (PALETTE[0], PALETTE[3], "black", PALETTE[2], PALETTE[4])
 
@@ -30,7 +30,7 @@ def network(widths: Sequence[int] = (6, 4, 3), *, title: str = "", ax: Axes | No
         title: What to see.
         ax: Where to draw.
     """
-    ax = _axes(ax, (7, 3.4))
+    ax = axes_or_new(ax, (7, 3.4))
     places = [
         [(2.2 * column, (number - (width - 1) / 2) * -0.9) for number in range(width)]
         for column, width in enumerate(widths)
@@ -118,7 +118,7 @@ def slope(
         xlabel: What the weight is.
         ax: Where to draw.
     """
-    ax = _axes(ax, (6, 3.2))
+    ax = axes_or_new(ax, (6, 3.2))
     height = np.interp(at, weights, losses)
     near = np.array([-0.2, 0.2]) * np.ptp(weights)
     ax.plot(weights, losses, color=PALETTE[0], label="the loss")
@@ -237,7 +237,7 @@ def embedding(
         title: What to see.
         ax: Where to draw.
     """
-    ax = _axes(ax, (8, 6.5))
+    ax = axes_or_new(ax, (8, 6.5))
     ax.plot(*points[~wrong].T, ".", ms=4, color="0.72", label="read as labelled")
     ax.plot(*points[wrong].T, "x", ms=6, mew=1.6, color=PALETTE[3], label="misread, with its label")
     for point, digit in zip(points[wrong], labels[wrong], strict=True):
@@ -272,7 +272,7 @@ def intervals(
         xlabel: What is measured.
         ax: Where to draw.
     """
-    ax = _axes(ax, (7, 0.5 * len(found) + 1.3))
+    ax = axes_or_new(ax, (7, 0.5 * len(found) + 1.3))
     for row, one in enumerate(found.values()):
         ax.plot([one.low, one.high], [row, row], color=PALETTE[0], lw=2.5)
         ax.plot(one.value, row, "o", ms=8, color=PALETTE[0])
@@ -289,10 +289,6 @@ def intervals(
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="x")
     return ax
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    return plt.subplots(figsize=size)[1] if ax is None else ax
 
 
 def difference_panels(
@@ -387,7 +383,7 @@ def yes_no_map(
         title: What to see.
         ax: Where to draw.
     """
-    ax = _axes(ax, (6.2, 3.8))
+    ax = axes_or_new(ax, (6.2, 3.8))
     ax.imshow(answers, cmap=INK, vmin=0, vmax=2)
     rows, columns = np.nonzero(answers)
     ax.plot(columns, rows, "x", color="black", ms=5, label=yes)
@@ -409,7 +405,7 @@ def digit_map(
         title: What to see.
         ax: Where to draw.
     """
-    ax = _axes(ax, (7.5, 6))
+    ax = axes_or_new(ax, (7.5, 6))
     for digit in range(10):
         # Two neighbours share a colour; those that look alike, such as 4 and 9, do not.
         ax.scatter(

@@ -69,6 +69,11 @@ def use_style() -> None:
     )
 
 
+def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Give ``ax`` itself, or the ``Axes`` of a new figure of this size, in inches."""
+    return plt.subplots(figsize=size)[1] if ax is None else ax
+
+
 def table(frame: pd.DataFrame, *, title: str, formats: Mapping[str, str] | None = None) -> Styler:
     """Show a table with its title above it.
 
@@ -167,7 +172,7 @@ def pictures(
         ax: Where to draw.
     """
     rows = -(-len(pictures) // columns)
-    ax = _axes(ax, (9, 9 * rows / columns + 0.4))
+    ax = axes_or_new(ax, (9, 9 * rows / columns + 0.4))
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
         _fit(ax, picture, 1.06 * column, 1.06 * row)
@@ -185,7 +190,7 @@ def boxes(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a picture with boxes (left, top, right, bottom) in pixels, numbered from the left."""
-    ax = _axes(ax, (7, 7 * len(picture) / picture.shape[1] + 0.4))
+    ax = axes_or_new(ax, (7, 7 * len(picture) / picture.shape[1] + 0.4))
     ax.imshow(picture, cmap="gray")
     for number, (left, top, right, bottom) in enumerate(found, 1):
         _frame(ax, left, top, right, bottom, lw=2)
@@ -203,7 +208,7 @@ def preprocessing(stages: Stages, *, title: str = "", ax: Axes | None = None) ->
         title: What to see.
         ax: Where to draw.
     """
-    ax = _axes(ax, (9, 2.6))
+    ax = axes_or_new(ax, (9, 2.6))
     steps = (
         ("the picture in grey", stages.grey, "gray"),
         ("how much is ink", stages.ink, INK),
@@ -264,7 +269,7 @@ def class_counts(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw each class's share of several sets of labels: ``{"training": y_train, …}``."""
-    ax = _axes(ax, (8, 3))
+    ax = axes_or_new(ax, (8, 3))
     width = 0.8 / len(labels)
     for place, (name, y) in enumerate(labels.items()):
         share = np.bincount(y, minlength=10) / len(y)
@@ -307,7 +312,7 @@ def curves(
         title: What to see.
         ax: Where to draw.
     """
-    ax = _axes(ax, (5, 3.4))
+    ax = axes_or_new(ax, (5, 3.4))
     for key, name, style in (
         (metric, "training", "o-"),
         (f"val_{metric}", "validation", "s--"),
@@ -327,7 +332,7 @@ def confusion(
     counts: np.ndarray, *, title: str = "Confused digits", ax: Axes | None = None
 ) -> Axes:
     """Draw a confusion matrix (10, 10); colour marks the mistakes, numbers give every count."""
-    ax = _axes(ax, (7, 5.5))
+    ax = axes_or_new(ax, (7, 5.5))
     mistakes = counts.astype(float)
     np.fill_diagonal(mistakes, np.nan)
     sns.heatmap(
@@ -356,7 +361,7 @@ def reliability(
     calibration: Calibration, *, title: str = "Is the confidence earned?", ax: Axes | None = None
 ) -> Axes:
     """Draw accuracy against confidence; on the dotted diagonal the two agree."""
-    ax = _axes(ax, (4.6, 4.2))
+    ax = axes_or_new(ax, (4.6, 4.2))
     held = calibration.count > 0
     ax.plot([0, 1], [0, 1], ":", color="0.4", label="confidence = accuracy")
     ax.plot(calibration.confidence[held], calibration.accuracy[held], "o-", label="measured")
@@ -397,7 +402,7 @@ def lines(
         log: Make the vertical axis logarithmic.
         ax: Where to draw.
     """
-    ax = _axes(ax, (6, 3.6))
+    ax = axes_or_new(ax, (6, 3.6))
     marks = cycle(zip("os^Dv", ("-", "--", "-.", ":", "-"), strict=True))
     for (name, (x, y)), (mark, dashes) in zip(found.items(), marks, strict=False):
         # Marks on long lines would run together.
@@ -426,7 +431,7 @@ def comparison(
         title: What to see.
         ax: Where to draw.
     """
-    ax = _axes(ax, (7.5, 0.5 * len(accuracies) + 1.4))
+    ax = axes_or_new(ax, (7.5, 0.5 * len(accuracies) + 1.4))
     for row, (name, values) in enumerate(accuracies.items()):
         ax.plot(values, [row] * len(values), "o", color=PALETTE[0], alpha=0.6, ms=5)
         ax.plot([np.mean(values)] * 2, [row - 0.28, row + 0.28], color=PALETTE[0], lw=2.5)
@@ -461,7 +466,7 @@ def trade_off(
         curves: Name → such pairs in the course of one training.
         ax: Where to draw.
     """
-    ax = _axes(ax, (8, 4.5))
+    ax = axes_or_new(ax, (8, 4.5))
     for name, course in (curves or {}).items():
         at, accuracy = np.transpose(course)
         ax.plot(at, 1 - accuracy, "o-", color="0.5", markersize=4)
@@ -524,7 +529,3 @@ def _frame(ax: Axes, left: float, top: float, right: float, bottom: float, *, lw
     """Draw a dashed box around a digit."""
     size = (right - left, bottom - top)
     ax.add_patch(Rectangle((left, top), *size, fill=False, lw=lw, ls="--", ec=_WRONG))
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    return plt.subplots(figsize=size)[1] if ax is None else ax
