@@ -76,18 +76,24 @@ def outcome(model: keras.Model, x: np.ndarray) -> tuple[str | None, int]:
         given = np.asarray(model(tf.constant(x[:32]), training=False), np.float32)
     kind = models.ends_in(model)
     if kind is None and given.ndim == 2:
-        sums_to_one = np.allclose(given.sum(axis=1), 1, atol=0.05) and np.all(given >= 0)
-        kind = "probabilities" if sums_to_one else "logits" if np.any(given < 0) else None
+        negative = "logits" if np.any(given < 0) else None
+        kind = "probabilities" if models.are_probabilities(given) else negative
     return kind, given.shape[-1]
+
+
+_LOSSES = {
+    "integers": (
+        keras.losses.SparseCategoricalCrossentropy,
+        keras.losses.sparse_categorical_crossentropy,
+    ),
+    "rows": (keras.losses.CategoricalCrossentropy, keras.losses.categorical_crossentropy),
+}
+"""Form of labels → the loss that takes them, as a class and as a function."""
 
 
 def form_of_labels(loss: object) -> str | None:
     """Tell which labels a compiled loss takes: ``"integers"``, ``"rows"``; None: it is no such."""
-    losses = keras.losses
-    for form, kind, function in (
-        ("integers", losses.SparseCategoricalCrossentropy, losses.sparse_categorical_crossentropy),
-        ("rows", losses.CategoricalCrossentropy, losses.categorical_crossentropy),
-    ):
+    for form, (kind, function) in _LOSSES.items():
         names = (kind.__name__, function.__name__)
         if isinstance(loss, kind) or loss is function or (isinstance(loss, str) and loss in names):
             return form
@@ -138,14 +144,14 @@ def check_compiled(model: keras.Model, recipe: object, given: Mapping, kind: str
                 f"{given[name]}"
             )
     loss = model.loss
-    if form_of_labels(loss) and kind in ("probabilities", "logits"):
+    form = form_of_labels(loss)
+    if form and kind in ("probabilities", "logits"):
         expected = "logits" if getattr(loss, "from_logits", False) else "probabilities"
         if kind != expected:
             raise ValueError(
                 f"the loss of the model expects {expected}, and the model gives {kind}: compile it "
                 f"with from_logits={kind == 'logits'}, as in "
-                f"keras.losses.{_NAMES_OF_LOSSES[form_of_labels(loss)]}"
-                f"(from_logits={kind == 'logits'})"
+                f"keras.losses.{_LOSSES[form][0].__name__}(from_logits={kind == 'logits'})"
             )
     if float(model.optimizer.learning_rate) == 0:
         raise ValueError(
@@ -153,9 +159,6 @@ def check_compiled(model: keras.Model, recipe: object, given: Mapping, kind: str
             f"{int(model.optimizer.iterations):,} steps, where its schedule ended: compile the "
             "model anew to train it further"
         )
-
-
-_NAMES_OF_LOSSES = {"integers": "SparseCategoricalCrossentropy", "rows": "CategoricalCrossentropy"}
 
 
 def goes_on(

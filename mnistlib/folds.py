@@ -52,7 +52,7 @@ def out_of_fold(
                 f"splits must keep apart what is learned and what is asked; received {both} digits "
                 "in both"
             )
-    build = (lambda seed: models.build(model, seed=seed)) if isinstance(model, str) else model
+    build = models.builder(model)
     probabilities = np.zeros((len(x), CLASSES), np.float32)
     for learned, asked in splits:
         network = build(seed=seed)

@@ -49,6 +49,15 @@ def build(name: str, *, seed: int = 0, precision: str | None = None) -> keras.Mo
     return _BUILDERS[name](name=name, seed=seed, precision=precision or choose_precision(name))
 
 
+def builder(model: str | Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    """Give the function that builds a model when called with ``seed=…``.
+
+    Args:
+        model: A name in ``NAMES``, or such a function, which is given back as it is.
+    """
+    return partial(build, model) if isinstance(model, str) else model
+
+
 def choose_precision(name: str) -> str:
     """Decide in which precision a network of ``NAMES`` computes on this machine.
 
@@ -390,6 +399,12 @@ def _input_shape(model: keras.Model) -> tuple[int, ...]:
     )
 
 
+def are_probabilities(given: np.ndarray) -> bool:
+    """Tell whether every row of what a model gave, (n, classes), can be a distribution."""
+    # Half precision keeps eight bits: a sum may be off by some hundredths.
+    return bool(np.all(given >= 0) and np.allclose(given.sum(axis=1), 1, atol=0.05))
+
+
 def _probabilities(model: keras.Model, given: np.ndarray) -> np.ndarray:
     """Check what a model gave, float32 (n, 10), and make probabilities of logits."""
     if given.ndim != 2 or given.shape[1] != CLASSES:
@@ -400,8 +415,7 @@ def _probabilities(model: keras.Model, given: np.ndarray) -> np.ndarray:
 
         return softmax(given, axis=1)
     sums = given.sum(axis=1, keepdims=True)
-    # Half precision keeps eight bits: a sum may be off by some hundredths.
-    if not (np.all(given >= 0) and np.allclose(sums, 1, atol=0.05)):
+    if not are_probabilities(given):
         raise ValueError(
             f"model must end in softmax, or in a linear layer (logits); received one that ends in "
             f"{kind or 'a layer that does not tell'} and whose first row sums to {sums[0, 0]:.3g}"

@@ -236,7 +236,7 @@ def repeat(
     Yields:
         One ``Run`` a seed.
     """
-    build = partial(models.build, model) if isinstance(model, str) else model
+    build = models.builder(model)
     trainer = None
     for seed in range(seeds):
         start = time.perf_counter()
