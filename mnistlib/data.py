@@ -35,6 +35,9 @@ In such a folder MNIST is ``mnist.npz`` or the four IDX files (as torchvision ke
 ``MNIST/raw``, too), and QMNIST's labels lie beside them or in ``qmnist``.
 """
 
+MIME = "application/vnd.mnistlib.digits+json"
+"""How the digits of a run stand in a notebook's output."""
+
 CLASSES = 10
 SIDE = 28
 
@@ -167,7 +170,7 @@ class Digits:
         """
         return {
             "text/plain": repr(self),
-            "application/vnd.mnistlib.digits+json": {
+            MIME: {
                 "source": self.source,
                 "is_mnist": self.is_mnist,
                 "training": len(self.x_train),

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from mnistlib import data
+
 MIME = "application/vnd.mnistlib.result+json"
 """How a recorded figure stands in an output."""
-
-DIGITS_MIME = "application/vnd.mnistlib.digits+json"
-"""How the digits of a run stand in an output: ``data.Digits`` writes it."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +297,7 @@ def _words(value: float, unit: str) -> str:
 
 
 def _ran_on_mnist(outputs: Iterable[Mapping[str, Any]]) -> bool | None:
-    shown = [output.get("data", {}).get(DIGITS_MIME) for output in outputs]
+    shown = [output.get("data", {}).get(data.MIME) for output in outputs]
     return next((bool(one["is_mnist"]) for one in shown if one), None)
 
 

@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         notebook = item.parent
         if hasattr(notebook, "skip_compare") and results.MIME not in notebook.skip_compare:
-            notebook.skip_compare += (results.MIME, results.DIGITS_MIME)
+            notebook.skip_compare += (results.MIME, data.MIME)
         if hasattr(item, "cell") and item.path.is_relative_to(ROOT / "notebooks"):
             name = item.path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
             if item.cell.get("id") in measured.get(name, []):

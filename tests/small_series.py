@@ -15,9 +15,9 @@ SHOW: bool = True  # draw the figures"""
 # What a lesson shows of its digits, without the seconds that loading them takes.
 RECORDS = """\
 from IPython.display import publish_display_data
-from mnistlib import results
+from mnistlib import data, results
 shown = {"source": "few", "is_mnist": SOURCE != "sample", "training": 1, "test": 1}
-publish_display_data({"text/plain": "Digits(few)", results.DIGITS_MIME: shown})
+publish_display_data({"text/plain": "Digits(few)", data.MIME: shown})
 results.record("test accuracy", [0.97, 0.98])
 results.record("mistakes", 219, unit="mistakes")"""
 

@@ -30,6 +30,7 @@ LEVELS = {
 SAME_LEVEL = {
     "kaggle": {"data"},
     "metrics": {"data"},
+    "results": {"data"},
     "writers": {"data"},
     "allowlist": {"sizes"},
     "models": {"saving"},

@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mnistlib import results
+from mnistlib import data, results
 
 ROOT = Path(__file__).parent.parent
 BOUNDS = '[01_small."test accuracy"]\nat_least = {at_least}\nbecause = "measured"\n'
 DIGITS = f"""\
 from IPython.display import publish_display_data
-publish_display_data({{"text/plain": "digits", {results.DIGITS_MIME!r}: {{"is_mnist": True}}}})"""
+publish_display_data({{"text/plain": "digits", {data.MIME!r}: {{"is_mnist": True}}}})"""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def clone(tmp_path):
                 DIGITS,
                 nbformat.v4.new_output(
                     "display_data",
-                    data={"text/plain": "digits", results.DIGITS_MIME: {"is_mnist": True}},
+                    data={"text/plain": "digits", data.MIME: {"is_mnist": True}},
                 ),
             ),
             (
