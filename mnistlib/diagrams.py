@@ -12,11 +12,12 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from mnistlib.data import SIDE
 from mnistlib.metrics import Difference, Interval
-from mnistlib.plots import INK, PALETTE, axes_or_new
+from mnistlib.plots import INK, PALETTE, axes_or_new, sample_grid
 
 _DARK = (PALETTE[0], PALETTE[3], "black", PALETTE[2], PALETTE[4])
 
@@ -418,3 +419,199 @@ def digit_map(
     ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
     ax.grid(visible=False)
     return ax
+
+
+def window(
+    image: np.ndarray,
+    kernel: np.ndarray,
+    *,
+    at: tuple[int, int],
+    size: int = 5,
+    title: str = "",
+) -> np.ndarray:
+    """Draw one place of a convolution with its numbers: pixels, filter, products and their sum.
+
+    Args:
+        image: A digit (height, width), 0 = paper and 255 = ink.
+        kernel: The filter (rows, columns), weights that are few digits long.
+        at: Row and column of the upper left corner of the patch that is drawn with its numbers.
+        size: Side of that patch; the filter lies on its upper left corner.
+        title: What to see.
+
+    Returns:
+        Four ``Axes``: the digit, the patch, the filter, the products.
+    """
+    (top, left), (rows, columns) = at, kernel.shape
+    patch = image[top : top + size, left : left + size].astype(float)
+    products = patch[:rows, :columns] * kernel
+    figure, panels = plt.subplots(
+        1, 4, figsize=(10, 3.6), width_ratios=[size, size, columns + 0.6, columns + 0.6]
+    )
+    panels[0].imshow(image, cmap=INK, vmin=0, vmax=255)
+    _frame(panels[0], top, left, size, size)
+    _numbers(panels[1], patch, size=12)
+    _frame(panels[1], 0, 0, rows, columns)
+    _numbers(panels[2], kernel, size=12, signed=True)
+    _numbers(panels[3], products, size=12, signed=True)
+    names = ("the digit", f"{size} × {size} of its pixels", "× the filter", "= the products")
+    for ax, name in zip(panels, names, strict=True):
+        ax.set_title(name, fontsize=11, weight="normal", loc="center")
+        ax.set_axis_off()
+    panels[3].text(
+        (columns - 1) / 2,
+        rows - 0.2,
+        f"their sum: {_written(products.sum())}",
+        ha="center",
+        va="top",
+        fontsize=13,
+        weight="bold",
+        color=PALETTE[3],
+    )
+    figure.suptitle(f"{title}\n", weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def sliding(
+    pixels: np.ndarray,
+    kernel: np.ndarray,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    shown: Sequence[int] | None = None,
+    title: str = "",
+) -> np.ndarray:
+    """Draw a filter that slides over a few pixels, and the map that fills up with its sums.
+
+    The filter is not turned round first: this is cross-correlation, as in ``Conv2D``.
+
+    Args:
+        pixels: Numbers (height, width), 0–255.
+        kernel: The filter (rows, columns).
+        stride: Pixels from one place to the next.
+        padding: Zeros put around the pixels on every side.
+        shown: Places to draw, counted from 0, row by row. None: all.
+        title: What to see.
+
+    Returns:
+        ``Axes`` (2, places): the pixels above, the map below.
+    """
+    padded = np.pad(np.asarray(pixels, float), padding)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape)
+    sums = (windows[::stride, ::stride] * kernel).sum(axis=(2, 3))
+    return _strip(padded, sums, kernel.shape, stride, shown, padding=padding, title=title)
+
+
+def pooling(
+    values: np.ndarray, *, size: int = 2, shown: Sequence[int] | None = None, title: str = ""
+) -> np.ndarray:
+    """Draw max pooling: of each ``size`` × ``size`` values, the largest one is kept.
+
+    Args:
+        values: Numbers (height, width), not negative.
+        size: Side of the window, and pixels from one place to the next.
+        shown: As for ``sliding``.
+        title: What to see.
+
+    Returns:
+        ``Axes`` (2, places): the values above, what is kept below.
+    """
+    values = np.asarray(values, float)
+    windows = np.lib.stride_tricks.sliding_window_view(values, (size, size))
+    largest = windows[::size, ::size].max(axis=(2, 3))
+    return _strip(values, largest, (size, size), size, shown, title=title)
+
+
+def common_scale(
+    images: np.ndarray,
+    captions: Sequence[object] | None = None,
+    *,
+    columns: int = 8,
+    label: str = "weight",
+    signed: bool = True,
+    title: str = "",
+) -> Axes:
+    """Draw filters or feature maps, all on one scale, which stands beside them.
+
+    Args:
+        images: (n, height, width).
+        captions: One for each.
+        columns: Pictures in a row.
+        label: What the values are.
+        signed: Red is positive, blue negative, white zero. False: values from zero up, in grey.
+        title: What to see.
+    """
+    rows = -(-len(images) // columns)
+    inch = min(8.2 / columns, 2.4)
+    ax = axes_or_new(None, (inch * columns + 1.2, inch * rows * (1.25 if captions else 1.12) + 0.5))
+    limit = np.abs(images).max()
+    sample_grid(
+        images,
+        captions,
+        columns=columns,
+        cmap="RdBu_r" if signed else INK,
+        limits=(-limit if signed else 0, limit),
+        title=title,
+        ax=ax,
+    )
+    ax.figure.colorbar(ax.images[0], ax=ax, label=label, fraction=0.05, pad=0.02)
+    return ax
+
+
+def _strip(above, below, shape, stride, shown, *, padding=0, title=""):
+    """Draw a window at several places of ``above``, and ``below`` as far as it is filled then."""
+    places = range(below.size) if shown is None else shown
+    inch = 10 / max(len(places), 4)
+    figure, panels = plt.subplots(
+        2,
+        len(places),
+        figsize=(inch * len(places), 1.75 * inch + 0.5),
+        height_ratios=[above.shape[0], below.shape[0] + 0.6],
+        squeeze=False,
+    )
+    longest = max(len(_written(number)) for number in (*above.flat, *below.flat))
+    size = min(11, 72 * inch / above.shape[1] / (0.62 * longest + 0.4))
+    limit = max(np.abs(below).max(), 1)
+    for place, (upper, lower) in zip(places, panels.T, strict=True):
+        row, column = divmod(place, below.shape[1])
+        _numbers(upper, above, size=size, limit=max(255, above.max()), border=padding)
+        _frame(upper, row * stride, column * stride, *shape)
+        filled = np.where(np.arange(below.size).reshape(below.shape) <= place, below, np.nan)
+        _numbers(lower, filled, size=size, signed=True, limit=limit)
+        _frame(lower, row, column, 1, 1)
+        # Cells as large as those above.
+        spare = (np.array(above.shape) - below.shape) / 2
+        lower.set_xlim(-0.5 - spare[1], below.shape[1] - 0.5 + spare[1])
+        upper.set_title(f"place {place + 1}", fontsize=10, weight="normal", loc="center")
+        upper.set_axis_off()
+        lower.set_axis_off()
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def _numbers(ax, values, *, size, signed=False, limit=None, border=0):
+    """Write each number into its cell, over a pale colour that shows how large it is."""
+    limit = limit or (max(np.nanmax(np.abs(values)), 1) if signed else 255)
+    low, cmap = (-limit, "RdBu_r") if signed else (0, INK)
+    ax.imshow(values, cmap=cmap, vmin=low, vmax=limit, alpha=0.4)
+    rows, columns = values.shape
+    for row in range(rows):
+        for column in range(columns):
+            added = min(row, column, rows - 1 - row, columns - 1 - column) < border
+            edge = {"ec": "0.6", "lw": 0.6, "ls": ":" if added else "-", "fill": False}
+            ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **edge))
+            if not np.isnan(values[row, column]):
+                text = _written(values[row, column])
+                colour = "0.5" if added else "black"
+                ax.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+    ax.grid(visible=False)
+
+
+def _frame(ax, row, column, rows, columns):
+    corner = (column - 0.5, row - 0.5)
+    frame = Rectangle(corner, columns, rows, fill=False, ec=PALETTE[3], lw=2.5, zorder=4)
+    ax.add_patch(frame).set_clip_on(False)
+
+
+def _written(number: float) -> str:
+    # Adding zero makes a zero of "−0".
+    return f"{number + 0.0:.6g}".replace("-", "−")

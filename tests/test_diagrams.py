@@ -167,3 +167,72 @@ def test_digit_map_draws_every_digit_with_its_numeral():
     shapes = {tuple(map(tuple, one.get_paths()[0].vertices)) for one in ax.collections}
     assert len(shapes) == 10
     ax.figure.canvas.draw()
+
+
+PIXELS = np.arange(25.0).reshape(5, 5)
+EDGE = np.array([[-1, 0, 1]] * 3)
+
+
+def numbers(ax):
+    return [float(text.get_text().replace("−", "-")) for text in ax.texts]
+
+
+def frame(ax):
+    (found,) = (patch for patch in ax.patches if patch.get_linewidth() == 2.5)
+    return (found.get_y() + 0.5, found.get_x() + 0.5, found.get_height(), found.get_width())
+
+
+def test_window_shows_pixels_filter_products_and_their_sum():
+    image = np.zeros((28, 28))
+    image[9:14, 8:13] = PIXELS
+    panels = diagrams.window(image, EDGE, at=(9, 8), title="What does it find?")
+    assert frame(panels[0]) == (9, 8, 5, 5)
+    assert frame(panels[1]) == (0, 0, 3, 3)
+    np.testing.assert_array_equal(numbers(panels[1]), PIXELS.ravel())
+    np.testing.assert_array_equal(numbers(panels[2]), EDGE.ravel())
+    *products, total = panels[3].texts
+    assert [text.get_text() for text in products[:3]] == ["0", "0", "2"]
+    assert total.get_text() == "their sum: 6"
+    assert panels[0].figure.get_suptitle().strip() == "What does it find?"
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "side"), [(1, 0, 3), (2, 0, 2), (1, 1, 5), (2, 1, 3)]
+)
+def test_sliding_fills_the_map_as_a_cross_correlation_does(stride, padding, side):
+    panels = diagrams.sliding(PIXELS, EDGE, stride=stride, padding=padding)
+    assert panels.shape == (2, side * side)
+    padded = np.pad(PIXELS, padding)
+    expected = [
+        (padded[row : row + 3, column : column + 3] * EDGE).sum()
+        for row in range(0, side * stride, stride)
+        for column in range(0, side * stride, stride)
+    ]
+    for place, (upper, lower) in enumerate(panels.T):
+        row, column = divmod(place, side)
+        assert frame(upper) == (row * stride, column * stride, 3, 3)
+        assert frame(lower) == (row, column, 1, 1)
+        np.testing.assert_array_equal(numbers(upper), padded.ravel())
+        np.testing.assert_array_equal(numbers(lower), expected[: place + 1])
+
+
+def test_sliding_shows_the_places_asked_for():
+    panels = diagrams.sliding(PIXELS, EDGE, shown=(0, 8))
+    assert [ax.get_title() for ax in panels[0]] == ["place 1", "place 9"]
+    assert [len(ax.texts) for ax in panels[1]] == [1, 9]
+
+
+def test_pooling_keeps_the_largest_of_each_square():
+    panels = diagrams.pooling(np.arange(16).reshape(4, 4))
+    assert numbers(panels[1, -1]) == [5, 7, 13, 15]
+    assert frame(panels[0, 1]) == (0, 2, 2, 2)
+
+
+@pytest.mark.parametrize(("signed", "limits"), [(True, (-3, 3)), (False, (0, 3))])
+def test_common_scale_is_one_for_all_and_stands_beside_them(signed, limits):
+    images = np.stack([np.full((6, 6), 0.5), np.full((6, 6), 3.0)])
+    ax = diagrams.common_scale(images, ["weak", "strong"], signed=signed, title="Which is which?")
+    assert ax.images[0].get_clim() == limits
+    assert [text.get_text() for text in ax.texts] == ["weak", "strong"]
+    assert len(ax.figure.axes) == 2
+    assert ax.figure.axes[1].get_ylabel() == "weight"
