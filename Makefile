@@ -9,7 +9,7 @@ CONSTRAINTS := .ci/constraints.txt
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test execute bench bench-full badges constraints clean
+.PHONY: help install run test execute slides bench bench-full badges constraints clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(STAMP) ## Lint, unit tests, and the committed notebooks against a fresh 
 
 execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS=notebooks/02_….ipynb)
 	$(BIN)/python .ci/execute.py $(ARGS)
+
+slides: $(STAMP) ## Write a talk of each lesson into runs/slides
+	$(BIN)/python .ci/slides.py
 
 bench: $(STAMP) ## Time the series against its peers (an hour; one of them needs torch in .venv)
 	$(BIN)/python -m benchmarks quick steps

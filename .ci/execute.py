@@ -1,8 +1,8 @@
 """Execute the committed notebooks in place, on the full MNIST. Run by ``make execute``.
 
 Nothing of the execution stays but outputs and counts: no times in the cells, no widget state, and
-nothing of papermill's. The figure of a cell tagged ``readme-mistakes`` becomes the README's
-``.github/mistakes.png``, and so on.
+nothing of papermill's. Each cell of a lesson is given its place in the lesson's talk. The figure of
+a cell tagged ``readme-mistakes`` becomes the README's ``.github/mistakes.png``, and so on.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 
 import nbformat
+import slides
 from nbclient import NotebookClient
 
 from mnistlib import batch, data
 
 README_FIGURES = Path(__file__).resolve().parent.parent / ".github"
+NOTEBOOKS = README_FIGURES.parent / "notebooks"
 
 
 def execute(path: Path) -> None:
@@ -26,6 +28,7 @@ def execute(path: Path) -> None:
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed.
     """
+    path = path.resolve()
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
@@ -42,6 +45,8 @@ def execute(path: Path) -> None:
         coalesce_streams=True,
     ).execute()
     notebook.metadata.pop("widgets", None)
+    if path.parent == NOTEBOOKS:
+        slides.tag(notebook)
     new = path.with_suffix(".new")
     nbformat.write(notebook, new)
     new.replace(path)
