@@ -4,7 +4,7 @@ import ast
 import json
 import re
 import tomllib
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -29,6 +29,7 @@ SCAFFOLDING = re.compile(
     r"NBVAL_|nbval-|PYTEST_VALIDATE|fmt: (skip|off|on)|\bnoqa\b"
     r"|\b(STANDARD|UNLESS|SMALLER|BOUNDS)\b|\bat_(least|most)\b|\.expect\("
 )
+TEST_SET = {"digits.x_test", "digits.y_test"}
 BOUNDS = results.load_bounds(ROOT / "tests" / "bounds.toml")
 
 
@@ -55,6 +56,16 @@ def statements(cell):
 
 def is_setup(cell):
     return cell.source == badges.setup_cell()
+
+
+def attributes(cell):
+    """Find the attributes of plain names in a cell, as ``digits.x_test``."""
+    found = (node for node in ast.walk(statements(cell)) if isinstance(node, ast.Attribute))
+    return [node for node in found if isinstance(node.value, ast.Name)]
+
+
+def is_word(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 @pytest.fixture(params=SERIES, ids=names(SERIES))
@@ -168,8 +179,10 @@ def test_no_cell_hides_its_value_with_a_semicolon(notebook):
 
 
 def test_the_length_suits_one_sitting(notebook):
+    # A heading opens a cell for the sake of the talk; such neighbours in prose count as one.
     # 02 carries both Keras and how learning works.
-    assert 25 <= len(notebook.cells) <= 60
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert 25 <= sum(a == "code" or a != b for a, b in pairwise([*kinds, "end"])) <= 60
     for cell in code_cells(notebook):
         assert is_setup(cell) or len(cell.source.splitlines()) <= 14, cell.source
     runs = [
@@ -210,6 +223,33 @@ def test_few_cells_are_left_out_of_the_comparison():
 
 def test_every_bound_belongs_to_a_lesson():
     assert BOUNDS.keys() <= set(names(SERIES))
+
+
+def test_the_test_set_is_used_only_where_the_lesson_says_so(notebook):
+    """Cells that touch it are tagged; a network meets it after a sentence in bold, and once."""
+    said, uses = False, []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            said = said or bool(re.search(r"\*\*[^*]*\btest (set|digits)\b[^*]*\*\*", cell.source))
+            continue
+        names = {f"{node.value.id}.{node.attr}" for node in attributes(cell)}
+        words = {node.value for node in ast.walk(statements(cell)) if is_word(node)}
+        touches = names & TEST_SET or words & {"x_test", "y_test"}
+        assert bool(touches) == ("test-set" in cell.metadata.get("tags", [])), cell.source
+        if touches and re.search(r"training\.|predict", cell.source):
+            assert said, "say in bold that the test set is used, before it is"
+            uses.append(cell.id)
+    assert len(uses) <= 1, uses
+
+
+def test_every_figure_has_alternative_text(notebook):
+    for cell in code_cells(notebook):
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            text = cell.metadata.get("alt", "")
+            assert len(text.split()) >= 12, cell.source
+            assert text.endswith("."), text
+        else:
+            assert "alt" not in cell.metadata, "a text without a figure"
 
 
 def test_every_call_that_draws_has_its_figure(notebook):
