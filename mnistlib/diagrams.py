@@ -13,7 +13,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
+from scipy.spatial.distance import cdist
 
 from mnistlib.data import SIDE
 from mnistlib.metrics import Difference, Interval
@@ -415,6 +417,19 @@ def digit_map(
             marker=f"${digit}$",
             color=_DARK[digit // 2],
             linewidths=0.2,
+        )
+    # The small numerals tell the classes apart only from near by. A class may lie in two groups: its
+    # large numeral stands where half of the class is nearest.
+    for digit in np.unique(labels):
+        own = points[labels == digit]
+        ax.text(
+            *own[np.median(cdist(own, own), axis=1).argmin()],
+            str(digit),
+            size=22,
+            weight="bold",
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=4, foreground="white")],
         )
     ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
     ax.grid(visible=False)
