@@ -418,8 +418,8 @@ def digit_map(
             color=_DARK[digit // 2],
             linewidths=0.2,
         )
-    # The small numerals tell the classes apart only from near by. A class may lie in two groups: its
-    # large numeral stands where half of the class is nearest.
+    # The small numerals tell the classes apart only from near by. A class may lie in two groups:
+    # its large numeral stands where half of the class is nearest.
     for digit in np.unique(labels):
         own = points[labels == digit]
         ax.text(

@@ -169,6 +169,14 @@ def test_digit_map_draws_every_digit_with_its_numeral():
     ax.figure.canvas.draw()
 
 
+def test_large_numeral_of_a_class_in_two_groups_stands_in_the_larger_one():
+    larger, smaller = RNG.normal(size=(30, 2)), RNG.normal(size=(10, 2)) + 100
+    ax = diagrams.digit_map(np.concatenate([larger, smaller]), np.full(40, 2))
+    (numeral,) = ax.texts
+    assert numeral.get_text() == "2"
+    assert np.abs(numeral.get_position()).max() < 3
+
+
 PIXELS = np.arange(25.0).reshape(5, 5)
 EDGE = np.array([[-1, 0, 1]] * 3)
 
