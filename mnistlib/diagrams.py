@@ -630,3 +630,82 @@ def _frame(ax, row, column, rows, columns):
 def _written(number: float) -> str:
     # Adding zero makes a zero of "−0".
     return f"{number + 0.0:.6g}".replace("-", "−")
+
+
+def courses(
+    histories: Sequence[Mapping[str, Sequence[float]]],
+    published: Mapping[str, Sequence[float]],
+    *,
+    ours: str = "our folds",
+    theirs: str = "published",
+    title: str = "",
+) -> np.ndarray:
+    """Draw several trainings beside a published one: loss on the left, accuracy on the right.
+
+    Args:
+        histories: ``History.history`` of each training of ours, validation measured.
+        published: The same four keys as somebody else published them.
+        ours: What our trainings are called.
+        theirs: What the published one is called.
+        title: What to see.
+
+    Returns:
+        The two ``Axes``.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8))
+    for ax, metric in zip(panels, ("loss", "accuracy"), strict=True):
+        for key, kind, dashes, mark in (
+            (metric, "training", "-", "o"),
+            (f"val_{metric}", "validation", "--", "s"),
+        ):
+            for number, history in enumerate(histories):
+                epochs = np.arange(1, len(history[key]) + 1)
+                label = f"{ours}, {kind}" if number == 0 else None
+                ax.plot(epochs, history[key], dashes, color=PALETTE[0], lw=1, label=label)
+            epochs = np.arange(1, len(published[key]) + 1)
+            style = {"color": PALETTE[3], "lw": 1.5, "marker": mark, "ms": 5, "mfc": "white"}
+            ax.plot(epochs, published[key], dashes, label=f"{theirs}, {kind}", **style)
+        ax.set(xlabel="epoch", ylabel=metric)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[1].legend(loc="lower right", fontsize=9)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def draws(
+    values: np.ndarray,
+    marks: Mapping[str, float],
+    *,
+    title: str = "",
+    xlabel: str,
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how often chance gave which share, and marks at shares that do not depend on chance.
+
+    Args:
+        values: Shares, 0–1 (n,).
+        marks: Name → share, drawn as an upright line each.
+        title: What to see.
+        xlabel: What the shares are.
+        ylabel: What was drawn.
+        ax: Where to draw.
+    """
+    ax = axes_or_new(ax, (6.5, 3.4))
+    # Shares of n digits lie 1 / n apart: bars as wide as a whole number of such steps, or some
+    # would hold one value more than their neighbours.
+    different = np.unique(values)
+    step = np.diff(different).min() if len(different) > 1 else 1e-4
+    width = step * max(1, round(np.ptp(different) / step / 25))
+    edges = np.arange(different[0] - step / 2, different[-1] + width, width)
+    ax.hist(values, bins=edges, color=PALETTE[0], alpha=0.5, ec="white")
+    for (name, share), dashes in zip(marks.items(), ("-", "--", ":", "-."), strict=False):
+        ax.axvline(share, color="black", ls=dashes, lw=2, label=f"{name}: {100 * share:.2f} %")
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.xaxis.get_major_locator().set_params(nbins=6)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    # Room for the legend above the bars.
+    ax.set_ylim(top=1.3 * ax.get_ylim()[1])
+    ax.legend(loc="upper left", ncols=max(1, len(marks)), fontsize=9)
+    return ax

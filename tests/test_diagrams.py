@@ -244,3 +244,26 @@ def test_common_scale_is_one_for_all_and_stands_beside_them(signed, limits):
     assert [text.get_text() for text in ax.texts] == ["weak", "strong"]
     assert len(ax.figure.axes) == 2
     assert ax.figure.axes[1].get_ylabel() == "weight"
+
+
+def test_courses_draw_each_training_and_the_published_one():
+    ours = {"loss": [0.3, 0.1], "accuracy": [0.9, 0.97]}
+    ours |= {"val_loss": [0.2, 0.15], "val_accuracy": [0.95, 0.96]}
+    theirs = ours | {"val_loss": [0.25, 0.2]}
+    loss, accuracy = diagrams.courses([ours, ours], theirs, theirs="R4", title="Whose is better?")
+    assert len(loss.lines) == len(accuracy.lines) == 2 * (2 + 1)
+    drawn = [list(line.get_ydata()) for line in loss.lines if line.get_label() == "R4, validation"]
+    assert drawn == [[0.25, 0.2]]
+    labels = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert labels == [
+        *("our folds, training", "R4, training", "our folds, validation", "R4, validation")
+    ]
+
+
+def test_draws_mark_what_does_not_depend_on_chance():
+    values = np.linspace(0.99, 0.995, 50)
+    ax = diagrams.draws(values, {"all rows": 0.9925}, xlabel="score", ylabel="draws", title="Luck?")
+    assert sum(patch.get_height() for patch in ax.patches) == len(values)
+    assert [line.get_xdata()[0] for line in ax.lines] == [0.9925]
+    assert ax.get_legend().get_texts()[0].get_text() == "all rows: 99.25 %"
+    assert ax.get_title(loc="left") == "Luck?"
