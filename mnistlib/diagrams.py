@@ -231,7 +231,7 @@ def embedding(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw digits as points of the plane; those answered wrongly are crosses with their label.
+    """Draw digits as points of the plane; those answered wrongly are the numerals of their labels.
 
     Args:
         points: float (n, 2).
@@ -242,11 +242,9 @@ def embedding(
     """
     ax = axes_or_new(ax, (8, 6.5))
     ax.plot(*points[~wrong].T, ".", ms=4, color="0.72", label="read as labelled")
-    ax.plot(*points[wrong].T, "x", ms=6, mew=1.6, color=PALETTE[3], label="misread, with its label")
     for point, digit in zip(points[wrong], labels[wrong], strict=True):
-        ax.annotate(
-            str(digit), point, (3, 3), textcoords="offset points", fontsize=8, color=PALETTE[3]
-        )
+        ax.plot(*point, marker=f"${digit}$", ms=8, ls="", color=PALETTE[3])
+    ax.plot([], [], marker="$7$", ms=8, ls="", color=PALETTE[3], label="misread, as its label")
     for digit in np.unique(labels):
         ax.text(
             *np.median(points[labels == digit], axis=0),

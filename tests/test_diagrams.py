@@ -112,16 +112,15 @@ def test_occlusion_draws_each_map_below_its_digit_on_one_scale():
     assert [ax.get_title() for ax in panels[0]] == ["a", "b", "c"]
 
 
-def test_embedding_marks_the_mistakes_by_a_cross_and_their_label():
+def test_embedding_marks_the_mistakes_by_their_labels():
     points, labels = RNG.normal(size=(30, 2)), np.arange(30) % 10
     wrong = np.arange(30) % 7 == 3
     ax = diagrams.embedding(points, labels, wrong, title="t")
-    right, crosses = ax.lines
+    right, *misread, _ = ax.lines
     assert np.array_equal(right.get_xydata(), points[~wrong])
-    assert np.array_equal(crosses.get_xydata(), points[wrong])
-    assert crosses.get_marker() == "x"
-    texts = [text.get_text() for text in ax.texts]
-    assert texts == [*map(str, labels[wrong]), *map(str, range(10))]
+    assert np.array_equal([one.get_xydata()[0] for one in misread], points[wrong])
+    assert [one.get_marker() for one in misread] == [f"${digit}$" for digit in labels[wrong]]
+    assert [text.get_text() for text in ax.texts] == [*map(str, range(10))]
 
 
 def test_intervals_stand_in_rows_with_their_values():
