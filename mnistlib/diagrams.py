@@ -13,7 +13,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
+from scipy.spatial.distance import cdist
 
 from mnistlib.data import SIDE
 from mnistlib.metrics import Difference, Interval
@@ -229,7 +231,7 @@ def embedding(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw digits as points of the plane; those answered wrongly are crosses with their label.
+    """Draw digits as points of the plane; those answered wrongly are the numerals of their labels.
 
     Args:
         points: float (n, 2).
@@ -240,11 +242,9 @@ def embedding(
     """
     ax = axes_or_new(ax, (8, 6.5))
     ax.plot(*points[~wrong].T, ".", ms=4, color="0.72", label="read as labelled")
-    ax.plot(*points[wrong].T, "x", ms=6, mew=1.6, color=PALETTE[3], label="misread, with its label")
     for point, digit in zip(points[wrong], labels[wrong], strict=True):
-        ax.annotate(
-            str(digit), point, (3, 3), textcoords="offset points", fontsize=8, color=PALETTE[3]
-        )
+        ax.plot(*point, marker=f"${digit}$", ms=8, ls="", color=PALETTE[3])
+    ax.plot([], [], marker="$7$", ms=8, ls="", color=PALETTE[3], label="misread, as its label")
     for digit in np.unique(labels):
         ax.text(
             *np.median(points[labels == digit], axis=0),
@@ -415,6 +415,19 @@ def digit_map(
             marker=f"${digit}$",
             color=_DARK[digit // 2],
             linewidths=0.2,
+        )
+    # The small numerals tell the classes apart only from near by. A class may lie in two groups:
+    # its large numeral stands where half of the class is nearest.
+    for digit in np.unique(labels):
+        own = points[labels == digit]
+        ax.text(
+            *own[np.median(cdist(own, own), axis=1).argmin()],
+            str(digit),
+            size=22,
+            weight="bold",
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=4, foreground="white")],
         )
     ax.set(title=title, xlabel="first coordinate", ylabel="second coordinate")
     ax.grid(visible=False)
@@ -615,3 +628,82 @@ def _frame(ax, row, column, rows, columns):
 def _written(number: float) -> str:
     # Adding zero makes a zero of "−0".
     return f"{number + 0.0:.6g}".replace("-", "−")
+
+
+def courses(
+    histories: Sequence[Mapping[str, Sequence[float]]],
+    published: Mapping[str, Sequence[float]],
+    *,
+    ours: str = "our folds",
+    theirs: str = "published",
+    title: str = "",
+) -> np.ndarray:
+    """Draw several trainings beside a published one: loss on the left, accuracy on the right.
+
+    Args:
+        histories: ``History.history`` of each training of ours, validation measured.
+        published: The same four keys as somebody else published them.
+        ours: What our trainings are called.
+        theirs: What the published one is called.
+        title: What to see.
+
+    Returns:
+        The two ``Axes``.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8))
+    for ax, metric in zip(panels, ("loss", "accuracy"), strict=True):
+        for key, kind, dashes, mark in (
+            (metric, "training", "-", "o"),
+            (f"val_{metric}", "validation", "--", "s"),
+        ):
+            for number, history in enumerate(histories):
+                epochs = np.arange(1, len(history[key]) + 1)
+                label = f"{ours}, {kind}" if number == 0 else None
+                ax.plot(epochs, history[key], dashes, color=PALETTE[0], lw=1, label=label)
+            epochs = np.arange(1, len(published[key]) + 1)
+            style = {"color": PALETTE[3], "lw": 1.5, "marker": mark, "ms": 5, "mfc": "white"}
+            ax.plot(epochs, published[key], dashes, label=f"{theirs}, {kind}", **style)
+        ax.set(xlabel="epoch", ylabel=metric)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[1].legend(loc="lower right", fontsize=9)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def draws(
+    values: np.ndarray,
+    marks: Mapping[str, float],
+    *,
+    title: str = "",
+    xlabel: str,
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how often chance gave which share, and marks at shares that do not depend on chance.
+
+    Args:
+        values: Shares, 0–1 (n,).
+        marks: Name → share, drawn as an upright line each.
+        title: What to see.
+        xlabel: What the shares are.
+        ylabel: What was drawn.
+        ax: Where to draw.
+    """
+    ax = axes_or_new(ax, (6.5, 3.4))
+    # Shares of n digits lie 1 / n apart: bars as wide as a whole number of such steps, or some
+    # would hold one value more than their neighbours.
+    different = np.unique(values)
+    step = np.diff(different).min() if len(different) > 1 else 1e-4
+    width = step * max(1, round(np.ptp(different) / step / 25))
+    edges = np.arange(different[0] - step / 2, different[-1] + width, width)
+    ax.hist(values, bins=edges, color=PALETTE[0], alpha=0.5, ec="white")
+    for (name, share), dashes in zip(marks.items(), ("-", "--", ":", "-."), strict=False):
+        ax.axvline(share, color="black", ls=dashes, lw=2, label=f"{name}: {100 * share:.2f} %")
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.xaxis.get_major_locator().set_params(nbins=6)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    # Room for the legend above the bars.
+    ax.set_ylim(top=1.3 * ax.get_ylim()[1])
+    ax.legend(loc="upper left", ncols=max(1, len(marks)), fontsize=9)
+    return ax

@@ -112,16 +112,15 @@ def test_occlusion_draws_each_map_below_its_digit_on_one_scale():
     assert [ax.get_title() for ax in panels[0]] == ["a", "b", "c"]
 
 
-def test_embedding_marks_the_mistakes_by_a_cross_and_their_label():
+def test_embedding_marks_the_mistakes_by_their_labels():
     points, labels = RNG.normal(size=(30, 2)), np.arange(30) % 10
     wrong = np.arange(30) % 7 == 3
     ax = diagrams.embedding(points, labels, wrong, title="t")
-    right, crosses = ax.lines
+    right, *misread, _ = ax.lines
     assert np.array_equal(right.get_xydata(), points[~wrong])
-    assert np.array_equal(crosses.get_xydata(), points[wrong])
-    assert crosses.get_marker() == "x"
-    texts = [text.get_text() for text in ax.texts]
-    assert texts == [*map(str, labels[wrong]), *map(str, range(10))]
+    assert np.array_equal([one.get_xydata()[0] for one in misread], points[wrong])
+    assert [one.get_marker() for one in misread] == [f"${digit}$" for digit in labels[wrong]]
+    assert [text.get_text() for text in ax.texts] == [*map(str, range(10))]
 
 
 def test_intervals_stand_in_rows_with_their_values():
@@ -167,6 +166,14 @@ def test_digit_map_draws_every_digit_with_its_numeral():
     shapes = {tuple(map(tuple, one.get_paths()[0].vertices)) for one in ax.collections}
     assert len(shapes) == 10
     ax.figure.canvas.draw()
+
+
+def test_large_numeral_of_a_class_in_two_groups_stands_in_the_larger_one():
+    larger, smaller = RNG.normal(size=(30, 2)), RNG.normal(size=(10, 2)) + 100
+    ax = diagrams.digit_map(np.concatenate([larger, smaller]), np.full(40, 2))
+    (numeral,) = ax.texts
+    assert numeral.get_text() == "2"
+    assert np.abs(numeral.get_position()).max() < 3
 
 
 PIXELS = np.arange(25.0).reshape(5, 5)
@@ -236,3 +243,26 @@ def test_common_scale_is_one_for_all_and_stands_beside_them(signed, limits):
     assert [text.get_text() for text in ax.texts] == ["weak", "strong"]
     assert len(ax.figure.axes) == 2
     assert ax.figure.axes[1].get_ylabel() == "weight"
+
+
+def test_courses_draw_each_training_and_the_published_one():
+    ours = {"loss": [0.3, 0.1], "accuracy": [0.9, 0.97]}
+    ours |= {"val_loss": [0.2, 0.15], "val_accuracy": [0.95, 0.96]}
+    theirs = ours | {"val_loss": [0.25, 0.2]}
+    loss, accuracy = diagrams.courses([ours, ours], theirs, theirs="R4", title="Whose is better?")
+    assert len(loss.lines) == len(accuracy.lines) == 2 * (2 + 1)
+    drawn = [list(line.get_ydata()) for line in loss.lines if line.get_label() == "R4, validation"]
+    assert drawn == [[0.25, 0.2]]
+    labels = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert labels == [
+        *("our folds, training", "R4, training", "our folds, validation", "R4, validation")
+    ]
+
+
+def test_draws_mark_what_does_not_depend_on_chance():
+    values = np.linspace(0.99, 0.995, 50)
+    ax = diagrams.draws(values, {"all rows": 0.9925}, xlabel="score", ylabel="draws", title="Luck?")
+    assert sum(patch.get_height() for patch in ax.patches) == len(values)
+    assert [line.get_xdata()[0] for line in ax.lines] == [0.9925]
+    assert ax.get_legend().get_texts()[0].get_text() == "all rows: 99.25 %"
+    assert ax.get_title(loc="left") == "Luck?"
