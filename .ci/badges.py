@@ -1,8 +1,8 @@
 """Write the repository's address into every place that shows it. Run by ``make badges``.
 
 The address stands once, in pyproject.toml. Colab badges, other links to the repository and the
-notebooks' set-up cell follow it; ``stale`` tells which files do not. The README's line of badges
-and the address in CITATION.cff are there only if there is an address, since they would lead nowhere.
+notebooks' set-up cell follow it; ``stale`` tells which files do not. As long as the address is a
+placeholder, the README shows no badges and CITATION.cff names no address: they would lead nowhere.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def _cost(results: dict):
             "epoch in batches of ",
             "",
             "digits in a batch",
-            "How long is an epoch in larger batches?",
+            "And in larger batches?",
         ),
     )
     for ax, (head, tail, label, title) in zip(axes, kinds, strict=True):
