@@ -187,15 +187,24 @@ def occlusion(
     images: np.ndarray,
     maps: Sequence[np.ndarray],
     *,
+    patch: int,
+    step: int,
     captions: Sequence[str],
     label: str = "probability of the true class",
     title: str = "",
 ) -> np.ndarray:
     """Draw digits, and below each what a network says when a patch of it is covered.
 
+    Each probability stands where the middle of the patch was; at the edge, where the patch would
+    leave the image, there are none.
+
+
     Args:
         images: uint8 (n, height, width).
-        maps: For each image a probability for every place of the patch, 0–1 (rows, columns).
+        maps: For each image a probability for every place of the patch, 0–1 (rows, columns), the
+            first one with the patch in the upper left corner.
+        patch: Side of the patch, pixels.
+        step: By how many pixels it moves from one place to the next.
         captions: One for each image.
         label: What the maps hold.
         title: What to see.
@@ -208,15 +217,16 @@ def occlusion(
         2, count, figsize=(1.8 * count + 0.9, 4.4), squeeze=False, constrained_layout=True
     )
     height, width = images.shape[1:]
+    first = (patch - 1) / 2 - step / 2
     for image, found, caption, (above, below) in zip(images, maps, captions, panels.T, strict=True):
         above.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         above.set_title(caption, fontsize=11, weight="normal", loc="center")
-        shown = below.imshow(
-            found, cmap="viridis", vmin=0, vmax=1, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
-        )
+        rows, columns = found.shape
+        extent = (first, first + step * columns, first + step * rows, first)
+        shown = below.imshow(found, cmap="viridis", vmin=0, vmax=1, extent=extent)
         below.contour(image, levels=[127], colors="white", linewidths=1.2)
         for ax in (above, below):
-            ax.set(xticks=[], yticks=[])
+            ax.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
             ax.grid(visible=False)
     figure.colorbar(shown, ax=panels[1], label=label, shrink=0.9)
     figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)

@@ -101,14 +101,19 @@ def test_only_what_passes_bonferronis_rule_is_filled_and_the_legend_says_so():
 
 def test_occlusion_draws_each_map_below_its_digit_on_one_scale():
     maps = [np.full((12, 12), share) for share in (0.1, 0.5, 0.9)]
-    panels = diagrams.occlusion(IMAGES, maps, captions=["a", "b", "c"], title="t")
+    panels = diagrams.occlusion(IMAGES, maps, patch=6, step=2, captions=["a", "b", "c"], title="t")
     assert panels.shape == (2, 3)
     for above, below, image, found in zip(*panels, IMAGES, maps, strict=True):
         assert np.array_equal(above.images[0].get_array(), image)
         assert np.array_equal(below.images[0].get_array(), found)
         assert below.images[0].get_clim() == (0, 1)
-        # The map covers the same pixels as the digit above it.
-        assert below.images[0].get_extent() == above.images[0].get_extent()
+        # Both show the same pixels; the middle of a 6 × 6 patch in the corner is at 2.5.
+        assert below.get_xlim() == above.get_xlim() == (-0.5, 27.5)
+        assert below.get_ylim() == above.get_ylim() == (27.5, -0.5)
+        left, right, bottom, top = below.images[0].get_extent()
+        centres = np.linspace(left, right, 25)[1::2]
+        assert np.allclose(centres, np.arange(2.5, 25, 2))
+        assert (bottom, top) == (right, left)
     assert [ax.get_title() for ax in panels[0]] == ["a", "b", "c"]
 
 
