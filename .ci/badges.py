@@ -1,7 +1,8 @@
 """Write the repository's address into every place that shows it. Run by ``make badges``.
 
 The address stands once, in pyproject.toml. Colab badges, other links to the repository and the
-notebooks' set-up cell follow it; ``stale`` tells which files do not.
+notebooks' set-up cell follow it; ``stale`` tells which files do not. As long as the address is a
+placeholder, the README shows no badges and CITATION.cff names no address: they would lead nowhere.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from mnistlib import DISTRIBUTION  # fails? Another project's mnistlib: pip unin
 print(DISTRIBUTION)\
 """
 
+_MARKS = ("<!-- address -->\n", "<!-- /address -->")
 _COLAB = re.compile(r"(https://colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)")
 
 
@@ -68,9 +70,16 @@ def set_repository(new: str, root: Path = ROOT) -> list[Path]:
 def _rewritten(root: Path, old: str) -> list[tuple[Path, str]]:
     """Pair every file that shows the address with the text it should have."""
     new, setup = repository(root), setup_cell(root)
-    readme = [root / "README.md"] if (root / "README.md").exists() else []
-    pairs = [(path, _link(_read(path), old, new)) for path in readme]
-    for path in sorted((root / "notebooks").rglob("[0-9][0-9]_*.ipynb")):
+    lessons = sorted((root / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
+    pairs = []
+    if (readme := root / "README.md").exists():
+        names = [path.name for path in lessons if path.parent.name == "notebooks"]
+        pairs.append((readme, _line(_link(_read(readme), old, new), new, names)))
+    if (citation := root / "CITATION.cff").exists():
+        text = re.sub(r"^repository-code:.*\n", "", _read(citation), flags=re.MULTILINE)
+        cited = f"repository-code: https://github.com/{new}\n" if _leads_somewhere(new) else ""
+        pairs.append((citation, text + cited))
+    for path in lessons:
         notebook = json.loads(_read(path))
         for cell in notebook["cells"]:
             source = "".join(cell["source"])
@@ -84,6 +93,25 @@ def _rewritten(root: Path, old: str) -> list[tuple[Path, str]]:
 def _link(text: str, old: str, new: str) -> str:
     text = re.sub(rf"(https://github\.com/){re.escape(old)}(?![\w-])", rf"\g<1>{new}", text)
     return _COLAB.sub(rf"\g<1>{new}", text)
+
+
+def _leads_somewhere(address: str) -> bool:
+    return not address.startswith("-")
+
+
+def _line(text: str, address: str, lessons: list[str]) -> str:
+    """Put the state of the tests and a link to each lesson in Colab between the README's marks."""
+    start, end = _MARKS
+    before, mark, rest = text.partition(start)
+    if not mark:
+        return text
+    line = ""
+    if _leads_somewhere(address):
+        tests = f"https://github.com/{address}/actions/workflows/ci.yml"
+        colab = f"https://colab.research.google.com/github/{address}/blob/main/notebooks"
+        links = [f"[{name[:2]}]({colab}/{name})" for name in lessons]
+        line = f"[![Tests]({tests}/badge.svg)]({tests}) Open in Colab: {' · '.join(links)}\n"
+    return f"{before}{start}{line}{end}{rest.partition(end)[2]}"
 
 
 def _project(root: Path) -> dict:

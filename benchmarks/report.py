@@ -1,4 +1,4 @@
-"""The table and the figures made from ``results.json``."""
+"""The tables and the figures made from ``results.json``."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, augmented"
 
 
 def table(results: dict) -> str:
-    """Word the results as a Markdown table; what was not run is left out."""
-    lines = ["| what | measured |", "|---|---|"]
-    lines += [f"| {what} | {found} |" for what, found in _rows(results)]
-    return "\n".join(lines)
+    """Word the results as Markdown, one table for each plan; what was not run is left out."""
+    parts = []
+    for plan, rows in (("quick", _quick), ("steps", _steps), ("full", _full)):
+        if found := list(rows(results)):
+            lines = [f"**`python -m benchmarks {plan}`**{_machine(results, plan)}", ""]
+            lines += ["| what | measured |", "|---|---|"]
+            parts.append("\n".join(lines + [f"| {what} | {figure} |" for what, figure in found]))
+    return "\n\n".join(parts)
 
 
 def write_readme(results: dict) -> None:
-    """Put the table in its place in the README."""
-    readme = FOLDER.parent / "README.md"
+    """Put the table in its place in the README beside this file."""
+    readme = FOLDER / "README.md"
     marks = ("<!-- benchmarks -->\n", "\n<!-- /benchmarks -->")
     before, rest = readme.read_text(encoding="utf-8").split(marks[0])
     after = rest.split(marks[1].lstrip())[1]
@@ -54,7 +58,28 @@ def seconds(results: dict, name: str) -> float:
     return float(np.median([run["seconds"] for run in results[name]]))
 
 
-def _rows(results: dict):
+def ratio(results: dict, slow: str, fast: str) -> float:
+    """Give how many times as long the slow one takes, by the medians."""
+    return seconds(results, slow) / seconds(results, fast)
+
+
+def reaches(results: dict, accuracy: float = 0.99) -> float | None:
+    """Give the seconds after which keras.io's network first has this accuracy; None: never."""
+    curve = results[CONVNET][0]["curve"]
+    return next((at for at, reached in curve if reached >= accuracy), None)
+
+
+def _machine(results: dict, plan: str) -> str:
+    found = results.get("machine", {}).get(plan)
+    if not found:
+        return ""
+    units = {"avx2": "AVX2", "avx512f": "AVX-512", "amx_bf16": "AMX"}
+    has = ", ".join(units[unit] for unit in found["vector units"]) or "no vector units"
+    versions = f"TensorFlow {found['tensorflow']}, Keras {found['keras']}"
+    return f", {found['date']}: {found['cores']} cores with {has}; {versions}"
+
+
+def _quick(results: dict):
     for batch in (32, 128):
         label = f"dense_128, batch {batch}"
         names = [f"{label}: {who}" for who in ("mnistlib", "Keras fit", "PyTorch eager")]
@@ -63,26 +88,14 @@ def _rows(results: dict):
                 yield f"{name}, 10 epochs", _timed(results, name)
         for peer in names[1:]:
             if peer in results:
-                ratio = seconds(results, names[0]) / seconds(results, peer)
-                yield f"{names[0]} ÷ {peer.split(': ')[1]}", f"{ratio:.2f}"
-    if CONVNET in results:
-        curve = results[CONVNET][0]["curve"]
-        reached = next((at for at, accuracy in curve if accuracy >= 0.99), None)
-        after = f"{reached:.0f} s" if reached else f"not in {len(curve)} epochs"
-        yield f"{CONVNET}: 99.0 % of the test digits", after
-        end, accuracy = curve[-1]
-        yield f"{CONVNET}: {len(curve)} epochs", f"{end:.0f} s, {percent(accuracy)}"
-    for name in ("dense_128", "cnn_fast", MINING, LONGER, "cnn_best", "dense_best"):
-        if name in results:
-            count = len(results[name])
-            yield f"{name}, {count} seed{'s' * (count > 1)}", _timed(results, name)
-    for run in results.get("ensemble", []):
-        yield f"ensemble of {run['members']} cnn_best", percent(run["accuracy"])
+                times = f"{ratio(results, peer, names[0]):.1f} times as long"
+                yield f"{peer}, compared with mnistlib", times
     for run in results.get("one digit", []):
         once, keras = run["predict_proba"], run["model.predict"]
+        yield "one digit: models.predict_proba", f"{1000 * once:.1f} ms"
         yield (
-            "one digit: predict_proba ÷ model.predict",
-            (f"{1000 * once:.1f} ms ÷ {1000 * keras:.0f} ms = {once / keras:.3f}"),
+            "one digit: Keras's model.predict",
+            f"{1000 * keras:.0f} ms, {keras / once:.0f} times as long",
         )
     if "import mnistlib.data" in results:
         over = seconds(results, "import mnistlib.data")
@@ -105,16 +118,43 @@ def _rows(results: dict):
             yield (
                 f"one epoch of {model}, batch 128",
                 f"{seconds(results, name):.2f} s, {np.median(rates) / 1e9:.0f} Gflop/s, "
-                f"{np.median(shares):.0%} of the float32 matrix product at that minute",
+                f"{100 * np.median(shares):.0f} % of the speed of a matrix product",
             )
+
+
+def _steps(results: dict):
+    if CONVNET in results:
+        reached = reaches(results)
+        curve = results[CONVNET][0]["curve"]
+        after = f"{reached:.0f} s" if reached else f"not in {len(curve)} epochs"
+        yield f"{CONVNET}: 99.0 % of the test digits", after
+        end, accuracy = curve[-1]
+        yield f"{CONVNET}: {len(curve)} epochs", f"{end:.0f} s, {percent(accuracy)}"
+    names = (f"{CONVNET}, one-cycle", "dense_128", "cnn_fast, Keras fit", "cnn_fast", MINING)
+    yield from _trained(results, *names)
+
+
+def _full(results: dict):
+    yield from _trained(results, LONGER, "cnn_best", "dense_best")
+    for run in results.get("ensemble", []):
+        yield f"ensemble of {run['members']} cnn_best", percent(run["accuracy"])
+
+
+def _trained(results: dict, *names: str):
+    for name in names:
+        if name in results:
+            count = len(results[name])
+            yield f"{name}, {count} seed{'s' * (count > 1)}", _timed(results, name)
 
 
 def _timed(results: dict, name: str) -> str:
     runs = results[name]
     times = [run["seconds"] for run in runs]
-    spread = f"{np.median(times):.1f} s ({min(times):.1f}–{max(times):.1f})"
     accuracies = [run["accuracy"] for run in runs]
-    return f"{spread}, {mean_sd(accuracies) if len(runs) > 1 else percent(accuracies[0])}"
+    if len(runs) == 1:
+        return f"{times[0]:.1f} s, {percent(accuracies[0])}"
+    spread = f"{np.median(times):.1f} s ({min(times):.1f}–{max(times):.1f})"
+    return f"{spread}, {mean_sd(accuracies)}"
 
 
 def _accuracy_against_time(results: dict):
@@ -138,10 +178,15 @@ def _accuracy_against_time(results: dict):
 
 
 def _cost(results: dict):
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
     kinds = (
-        ("epoch of ", " digits", "digits", "One epoch by digits"),
-        ("epoch in batches of ", "", "batch size", "One epoch by batch size"),
+        ("epoch of ", " digits", "digits in an epoch", "How long is an epoch of more digits?"),
+        (
+            "epoch in batches of ",
+            "",
+            "digits in a batch",
+            "And in larger batches?",
+        ),
     )
     for ax, (head, tail, label, title) in zip(axes, kinds, strict=True):
         pattern = re.compile(rf"{head}(\d+){tail}")
@@ -161,9 +206,10 @@ def _cost(results: dict):
                 textcoords="offset points",
             )
             ax.set(yscale="log")
+            ax.yaxis.set_major_formatter("{x:g}")
         else:
             ax.set(ylim=(0, 1.2 * max(y)))
-            ax.set_xticks(x, x.astype(int))
+        ax.set_xticks(x, [f"{int(number):,}" for number in x])
         ax.minorticks_off()
     return figure
 

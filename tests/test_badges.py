@@ -5,6 +5,7 @@ import sys
 
 import badges
 import pytest
+import yaml
 
 
 @pytest.fixture
@@ -49,6 +50,24 @@ def test_an_address_is_written_everywhere_and_nothing_else_changes(clone):
     assert {path.name for path in changed} == {"pyproject.toml", "README.md", "01_a.ipynb"}
     assert everything(clone) == before.replace(old, "someone/digits")
     assert badges.repository(clone) == "someone/digits"
+
+
+def test_badges_and_the_citation_name_an_address_only_if_there_is_one(clone):
+    for name in ("README.md", "CITATION.cff"):
+        shutil.copy(badges.ROOT / name, clone)
+    if badges.repository().startswith("-"):
+        for name in ("README.md", "CITATION.cff"):
+            assert badges.repository() not in (clone / name).read_text("utf-8")
+    badges.set_repository("someone/digits", clone)
+    readme = (clone / "README.md").read_text("utf-8")
+    colab = "https://colab.research.google.com/github/someone/digits/blob/main/notebooks/01_a.ipynb"
+    assert f"Open in Colab: [01]({colab})\n<!-- /address -->" in readme
+    assert "https://github.com/someone/digits/actions/workflows/ci.yml/badge.svg" in readme
+    cited = yaml.safe_load((clone / "CITATION.cff").read_text("utf-8"))
+    assert cited["repository-code"] == "https://github.com/someone/digits"
+    badges.set_repository("other/digits", clone)
+    assert "someone" not in everything(clone)
+    assert badges.stale(clone) == []
 
 
 def test_writing_it_twice_changes_nothing_more(clone):

@@ -9,9 +9,11 @@ import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks import measure, report
 from mnistlib import models
+from mnistlib.metrics import percent
 from mnistlib.results import benchmarks as recorded
 
 RECORD = recorded()
+README = (report.FOLDER.parent / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -100,9 +102,36 @@ def test_ensemble_averages_the_members(tmp_path, mnist):
     assert measure.ensemble(paths[1:])["accuracy"] == 0.0
 
 
-def test_readme_shows_the_recorded_table():
-    readme = (report.FOLDER.parent / "README.md").read_text(encoding="utf-8")
+def test_readme_of_the_benchmarks_shows_the_recorded_tables():
+    readme = (report.FOLDER / "README.md").read_text(encoding="utf-8")
     assert report.table(RECORD) in readme
+
+
+def test_readme_says_in_words_what_was_recorded():
+    """The sentences of the project's README, with the figures that the record has today."""
+    label = "dense_128, batch {}: {}".format
+    keras = [report.ratio(RECORD, label(n, "Keras fit"), label(n, "mnistlib")) for n in (32, 128)]
+    torch = [
+        report.ratio(RECORD, label(n, "PyTorch eager"), label(n, "mnistlib")) for n in (32, 128)
+    ]
+    assert [round(times, 1) for times in keras + torch] == [9.0, 3.3, 4.0, 1.7]
+    ours, theirs = (report.seconds(RECORD, label(32, who)) for who in ("mnistlib", "Keras fit"))
+    fast, best, dense = (
+        (np.mean([run["accuracy"] for run in RECORD[name]]), report.seconds(RECORD, name))
+        for name in ("cnn_fast", "cnn_best", "dense_best")
+    )
+    assert round(report.reaches(RECORD) / fast[1]) == 12
+    for phrase in (
+        "**Nine times faster than Keras's own `fit`.**",
+        f"in {ours:.0f} seconds instead of {theirs:.0f}",
+        "With batches of 128 it is about three times faster",
+        "PyTorch's eager mode takes four times as long as we do with batches of 32, and 1.7 times",
+        f"**{100 * fast[0]:.0f} % after {fast[1]:.0f} seconds",
+        "needs twelve times as long",
+        f"**{100 * best[0]:.1f} % in about a minute",
+        f"reads {percent(dense[0])} after {dense[1]:.0f} seconds",
+    ):
+        assert phrase in README, phrase
 
 
 def test_table_words_medians_and_ratios():
@@ -114,8 +143,28 @@ def test_table_words_medians_and_ratios():
     }
     table = report.table(results)
     assert "| dense_128, batch 32: mnistlib, 10 epochs | 3.0 s (2.0–9.0), 98.00 ± 1.00 % |" in table
-    assert "| dense_128, batch 32: mnistlib ÷ Keras fit | 0.25 |" in table
+    assert "| dense_128, batch 32: Keras fit, compared with mnistlib | 4.0 times as long |" in table
     assert "PyTorch" not in table
+    assert "steps" not in table
+
+
+def test_each_table_names_its_plan_day_and_machine():
+    table = report.table(RECORD)
+    for plan in ("quick", "steps", "full"):
+        found = RECORD["machine"][plan]
+        line = next(line for line in table.splitlines() if f"`python -m benchmarks {plan}`" in line)
+        assert found["date"] in line
+        assert f"{found['cores']} cores" in line
+        assert ("AMX" in line) == ("amx_bf16" in found["vector units"])
+
+
+def test_table_is_written_between_its_marks_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\n\nafter\n")
+    report.write_readme(RECORD)
+    expected = f"<!-- benchmarks -->\n{report.table(RECORD)}\n<!-- /benchmarks -->"
+    assert readme.read_text(encoding="utf-8") == f"before\n\n{expected}\n\nafter\n"
 
 
 def test_figures_are_drawn_from_the_record(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 CONSTRAINTS = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").splitlines()
 
 # conda-forge splits these: the base package is what the package index has, without extra software.
@@ -71,3 +72,18 @@ def test_constraints_satisfy_every_bound(requirement):
     for pin in found:
         (exact,) = pin.specifier
         assert requirement.specifier.contains(exact.version)
+
+
+def test_citation_says_the_same_as_pyproject_and_the_licence():
+    # As a text: YAML would read a version 1.0 as a number.
+    assert CITATION["version"] == PROJECT["version"]
+    assert CITATION["license"] == PROJECT["license"]
+    (author,) = CITATION["authors"]
+    assert author["name"] in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_citation_has_what_its_format_asks_for():
+    assert CITATION["cff-version"] == "1.2.0"
+    assert CITATION["type"] == "software"
+    assert CITATION["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert CITATION["message"]

@@ -19,6 +19,11 @@ FOLDER = ROOT / "notebooks"
 SERIES = sorted(FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"),
+    *(ROOT / "benchmarks" / "README.md", FOLDER / "README.md", FOLDER / "glossary.md"),
+]
+
 SECTIONS = ("You will learn", "Exercises", "What we found")
 # One literal a line; a second "=" in the line would make papermill overlook the parameter.
 PARAMETER = re.compile(r"[A-Z][A-Z0-9_]*: (int|float|bool|str) = ([^=#]+?)  # [^=]+")
@@ -260,7 +265,7 @@ def test_every_call_that_draws_has_its_figure(notebook):
 
 
 @pytest.mark.parametrize(
-    "path", [*SERIES, *SOLUTIONS, ROOT / "README.md"], ids=lambda path: path.stem
+    "path", [*SERIES, *SOLUTIONS, *PAGES], ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_relative_links_and_pictures_exist(path):
     text = markdown(read(path)) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
@@ -273,10 +278,7 @@ def test_relative_links_and_pictures_exist(path):
 
 
 def test_every_measured_figure_of_the_readme_stands_in_a_notebook():
-    # The benchmarks' table is compared with their record in test_benchmarks.
-    before, _, rest = (ROOT / "README.md").read_text("utf-8").partition("<!-- benchmarks -->")
-    readme = before + rest.partition("<!-- /benchmarks -->")[2]
-    measured = re.findall(r"\d+\.\d+ ± \d+\.\d+ %", readme)
+    measured = re.findall(r"\d+\.\d+ ± \d+\.\d+ %", (ROOT / "README.md").read_text("utf-8"))
     assert measured
     outputs = "".join(path.read_text("utf-8") for path in SERIES)
     for figure in measured:
