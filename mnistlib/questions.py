@@ -57,8 +57,9 @@ def check(name: str, answer: str | float | None) -> Verdict:
         raise ValueError(f"name must be one of {', '.join(known)}; received {name!r}")
     question = known[name]
     if answer is None or answer == "":
-        kind = "A letter" if "right" in question else "A number"
-        return Verdict(None, f"{kind} goes here; run the cell again then.")
+        if "right" in question:
+            return Verdict(None, "A letter goes here, between the quotes. Then run the cell again.")
+        return Verdict(None, "A number goes here, in place of None. Then run the cell again.")
     return _letter(question, answer) if "right" in question else _number(question, answer)
 
 
