@@ -236,3 +236,27 @@ def test_common_scale_is_one_for_all_and_stands_beside_them(signed, limits):
     assert [text.get_text() for text in ax.texts] == ["weak", "strong"]
     assert len(ax.figure.axes) == 2
     assert ax.figure.axes[1].get_ylabel() == "weight"
+
+
+def test_interval_panels_draw_each_share_with_its_interval_on_one_scale():
+    clear, unclear = metrics.Interval(-0.3, -0.4, -0.2), metrics.Interval(-0.01, -0.03, 0.01)
+    found = {"photographs": {"box": clear, "thicken": unclear}}
+    found["drawings"] = {"box": unclear, "thicken": clear}
+    panels = diagrams.interval_panels(found, xlabel="change", signed=True, title="Which matters?")
+    assert [ax.get_title(loc="left") for ax in panels] == ["photographs", "drawings"]
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == ["box", "thicken"]
+    marks = [line for line in panels[0].lines if line.get_marker() == "o"]
+    assert [list(line.get_xdata()) for line in marks] == [[-0.3], [-0.01]]
+    assert [line.get_markerfacecolor() == "w" for line in marks] == [False, True]
+    reach = [list(line.get_xdata()) for line in panels[0].lines if line.get_linewidth() == 2.5]
+    assert reach == [[-0.4, -0.2], [-0.03, 0.01]]
+    assert [text.get_text() for text in panels[0].texts] == ["−30.0", "−1.0"]
+    assert panels[0].get_xlim() == panels[1].get_xlim()
+    assert panels[0].figure.get_suptitle() == "Which matters?"
+
+
+def test_interval_panels_write_shares_in_per_cent():
+    found = {"letters": {"T": metrics.Interval(0.995, 0.98, 1.0)}}
+    (ax,) = diagrams.interval_panels(found, xlabel="answered")
+    assert [text.get_text() for text in ax.texts] == ["99.5 %"]
+    assert not any(line.get_xdata()[0] == 0 for line in ax.lines)
