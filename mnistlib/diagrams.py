@@ -672,6 +672,6 @@ def interval_panels(
     panels[0].xaxis.set_major_formatter(
         PercentFormatter(1, decimals=0, symbol="" if signed else "%")
     )
-    panels[len(panels) // 2].set_xlabel(xlabel)
+    figure.supxlabel(xlabel, fontsize=11)
     figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
     return panels
