@@ -70,6 +70,90 @@ def ensemble(kept: list[str]) -> dict:
     }
 
 
+def hands(*, seed: int = 0, epochs: int = 3) -> dict:
+    """Read the pictures of lesson 06 with networks of one seed, prepared in several ways.
+
+    Returns:
+        ``validation``, the accuracy on the validation digits that serve for nothing else;
+        ``labels``: kind of picture → the digits shown, a character each; ``answers``: preparation →
+        kind → the answers, a character each; ``abstaining``: training → kind → answers with ``?``
+        where the recognizer abstains. Letters are in the order of ``drawing.LETTERS``, 20 each.
+    """
+    from mnistlib import augment, data, drawing, metrics, models, preprocess, recognizer, training
+
+    digits = data.load("mnist")
+    x, y, x_val, y_val = data.split(digits.x_train, digits.y_train, validation=0.1, seed=0)
+    half = len(x_val) // 2
+    calibrating, held = (x_val[:half], y_val[:half]), (x_val[half:], y_val[half:])
+    trials = drawing.trials(*held)
+
+    def trained(images, targets, change):
+        network = models.build("cnn_fast", seed=seed)
+        training.fit(
+            network, images, targets, recipe="cnn_fast", epochs=epochs, augment=change, seed=seed
+        )
+        return network
+
+    def answer(network, images):
+        return "".join(map(str, models.predict_proba(network, images).argmax(axis=1)))
+
+    augmented, plain = trained(x, y, augment.distort), trained(x, y, None)
+    outliers = recognizer.out_of_distribution(x, y, count=len(x) // 8, seed=seed)
+    undecided = np.full((len(outliers), data.CLASSES), 1 / data.CLASSES, np.float32)
+    targets = np.eye(data.CLASSES, dtype=np.float32)[y]
+    exposed = trained(
+        np.concatenate([x, outliers]), np.concatenate([targets, undecided]), augment.distort
+    )
+    answers = {}
+    prepared = {kind: _prepared(pictures) for kind, (pictures, _) in trials.items()}
+    for way in next(iter(prepared.values())):
+        answers[way] = {kind: answer(augmented, ways[way]) for kind, ways in prepared.items()}
+    for way in ("to_mnist", "without center"):
+        answers[f"{way}, no augmentation"] = {
+            kind: answer(plain, ways[way]) for kind, ways in prepared.items()
+        }
+    kinds = {
+        "letters": preprocess.to_mnist_all(
+            drawing.strokes(sign, number) for sign in drawing.LETTERS for number in range(20)
+        ),
+        "doodles": preprocess.to_mnist_all(drawing.scribble(number) for number in range(100)),
+        "upside-down 3, 4, 7": held[0][np.isin(held[1], (3, 4, 7))][:100, ::-1, ::-1],
+    } | {kind: ways["to_mnist"] for kind, ways in prepared.items()}
+    abstaining = {}
+    for name, network in (("digits alone", augmented), ("with outliers", exposed)):
+        reader = recognizer.calibrate(network, *calibrating)
+        abstaining[name] = {
+            kind: "".join(str(one.digit) if one.sure else "?" for one in reader.answer(images))
+            for kind, images in kinds.items()
+        }
+    right = models.predict_proba(augmented, held[0]).argmax(axis=1)
+    return {
+        "validation": metrics.accuracy(held[1], right),
+        "labels": {kind: "".join(map(str, labels)) for kind, (_, labels) in trials.items()},
+        "answers": answers,
+        "abstaining": abstaining,
+    }
+
+
+def _prepared(pictures) -> dict[str, np.ndarray]:
+    """Prepare pictures for the network, simply and by ``to_mnist``; uint8 (n, 28, 28) each."""
+    from mnistlib import preprocess
+
+    squeezed = np.stack([preprocess.resize_plainly(picture) for picture in pictures])
+    paper = np.median(squeezed, axis=(1, 2), keepdims=True)
+    turned = np.where(paper > 127, 255 - squeezed, squeezed)
+    ink = np.maximum(turned - np.minimum(paper, 255 - paper), 0)
+    ways = {
+        "squeezed and inverted": squeezed,
+        "inverted where needed": turned,
+        "and paper made black": (255 * ink / ink.max(axis=(1, 2), keepdims=True)).astype(np.uint8),
+        "to_mnist": preprocess.to_mnist_all(pictures),
+    }
+    for step in preprocess.STEPS:
+        ways[f"without {step}"] = preprocess.to_mnist_all(pictures, without=[step])
+    return ways
+
+
 def epoch(model: str, *, digits: int = 60_000, batch_size: int = 128, epochs: int = 8) -> dict:
     """Time one epoch after the first, which compiles, on so many digits (MNIST repeated).
 

@@ -717,3 +717,63 @@ def draws(
     ax.set_ylim(top=1.3 * ax.get_ylim()[1])
     ax.legend(loc="upper left", ncols=max(1, len(marks)), fontsize=9)
     return ax
+
+
+def interval_panels(
+    found: Mapping[str, Mapping[str, Interval]],
+    *,
+    title: str = "",
+    xlabel: str,
+    signed: bool = False,
+) -> np.ndarray:
+    """Draw measured shares with their intervals side by side, a panel for each group.
+
+    Args:
+        found: Caption of each panel → name of each row → its share; the same rows in every panel.
+        title: What to see.
+        xlabel: What is measured.
+        signed: The shares are differences, in percentage points: a line marks zero, a mark is
+            filled where the interval leaves zero out, and hollow where it does not.
+
+    Returns:
+        One ``Axes`` a panel, on one scale.
+    """
+    rows = list(next(iter(found.values())))
+    figure, panels = plt.subplots(
+        1,
+        len(found),
+        figsize=(2.6 * len(found) + 2.2, 0.42 * len(rows) + 1.6),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    panels = panels[0]
+    for ax, (caption, group) in zip(panels, found.items(), strict=True):
+        for row, name in enumerate(rows):
+            one = group[name]
+            hollow = signed and one.low <= 0 <= one.high
+            ax.plot([one.low, one.high], [row, row], color=PALETTE[0], lw=2.5)
+            inside = "w" if hollow else PALETTE[0]
+            ax.plot(one.value, row, "o", ms=8, mew=2, mec=PALETTE[0], mfc=inside)
+            words = f"{100 * one.value:+.1f}" if signed else f"{100 * one.value:.1f} %"
+            ax.annotate(
+                words.replace("-", "−"),
+                (one.value, row),
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+            )
+        if signed:
+            ax.axvline(0, color="0.3", lw=1)
+        ax.set_title(caption, fontsize=11, weight="normal")
+        ax.grid(axis="x")
+    panels[0].set_yticks(range(len(rows)), rows)
+    panels[0].set_ylim(len(rows) - 0.5, -0.7)
+    panels[0].margins(x=0.12)
+    panels[0].xaxis.set_major_formatter(
+        PercentFormatter(1, decimals=0, symbol="" if signed else "%")
+    )
+    figure.supxlabel(xlabel, fontsize=11)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels

@@ -1,6 +1,8 @@
-"""Pictures that never were MNIST, made for trying recognition: drawn strokes and photographs.
+"""Pictures made for trying recognition: strokes drawn by a program, photographs rendered of digits.
 
-Imports without TensorFlow.
+They try whether a picture is brought into MNIST's form. Of other people's hands they say nothing:
+the strokes are ours, and the photographs show the digits that they are given. Imports without
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -186,6 +188,38 @@ def photograph(digit: np.ndarray, seed: int) -> np.ndarray:
         file, "JPEG", quality=int(draw.integers(35, 95))
     )
     return np.asarray(Image.open(file))
+
+
+def trials(
+    images: np.ndarray, labels: np.ndarray
+) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
+    """Gather the pictures of lesson 06: three kinds, with the digit that each picture shows.
+
+    - ``other people's digits``: every third of the 1,797 of scikit-learn, 8 × 8 pixels, light on
+      dark. Thirteen people wrote them (Alpaydin and Kaynak 1998, "Optical Recognition of
+      Handwritten Digits", UCI Machine Learning Repository).
+    - ``rendered photographs``: the first 300 of the digits given, by ``photograph``.
+    - ``drawings``: 200 digits, by ``strokes``.
+
+    Args:
+        images: uint8 (n, 28, 28), digits that no network was trained on.
+        labels: Theirs (n,).
+
+    Returns:
+        Kind → its pictures and their labels.
+    """
+    from sklearn.datasets import load_digits
+
+    others = load_digits()
+    count = min(300, len(images))
+    return {
+        "other people's digits": (list(others.images[::3]), others.target[::3]),
+        "rendered photographs": (
+            [photograph(images[number], seed=number) for number in range(count)],
+            labels[:count],
+        ),
+        "drawings": ([strokes(n % 10, seed=n) for n in range(200)], np.arange(200) % 10),
+    }
 
 
 def _written(sign: int | str, draw: np.random.Generator) -> Image.Image:

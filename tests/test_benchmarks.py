@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import measure, report
-from mnistlib import models
+from mnistlib import drawing, models
 from mnistlib.metrics import percent
 from mnistlib.results import benchmarks as recorded
 
@@ -76,7 +76,7 @@ def test_absent_peer_is_named_as_not_run(record, capsys):
 def test_plans_name_functions_that_exist():
     from benchmarks import peers
 
-    for plan in (*benchmarks.quick(), *benchmarks.steps(), *benchmarks.full()):
+    for plan in (*benchmarks.quick(), *benchmarks.steps(), *benchmarks.full(), *benchmarks.hands()):
         assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
 
 
@@ -100,6 +100,24 @@ def test_ensemble_averages_the_members(tmp_path, mnist):
         np.save(path, member)
     assert measure.ensemble(paths) == {"members": 3, "accuracy": 1.0}
     assert measure.ensemble(paths[1:])["accuracy"] == 0.0
+
+
+def test_recorded_answers_are_one_character_a_picture():
+    runs = RECORD["pictures of other kinds"]
+    assert len(runs) == 5
+    for run in runs:
+        assert {kind: len(text) for kind, text in run["labels"].items()} == {
+            "other people's digits": 599,
+            "rendered photographs": 300,
+            "drawings": 200,
+        }
+        for kinds in run["answers"].values():
+            assert {kind: len(text) for kind, text in kinds.items()} == {
+                kind: len(text) for kind, text in run["labels"].items()
+            }
+        for kinds in run["abstaining"].values():
+            assert len(kinds["letters"]) == 20 * len(drawing.LETTERS)
+            assert set("".join(kinds.values())) <= set("0123456789?")
 
 
 def test_readme_of_the_benchmarks_shows_the_recorded_tables():

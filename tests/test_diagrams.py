@@ -271,3 +271,27 @@ def test_draws_mark_what_does_not_depend_on_chance():
     assert [line.get_xdata()[0] for line in ax.lines] == [0.9925]
     assert ax.get_legend().get_texts()[0].get_text() == "all rows: 99.25 %"
     assert ax.get_title(loc="left") == "Luck?"
+
+
+def test_interval_panels_draw_each_share_with_its_interval_on_one_scale():
+    clear, unclear = metrics.Interval(-0.3, -0.4, -0.2), metrics.Interval(-0.01, -0.03, 0.01)
+    found = {"photographs": {"box": clear, "thicken": unclear}}
+    found["drawings"] = {"box": unclear, "thicken": clear}
+    panels = diagrams.interval_panels(found, xlabel="change", signed=True, title="Which matters?")
+    assert [ax.get_title(loc="left") for ax in panels] == ["photographs", "drawings"]
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == ["box", "thicken"]
+    marks = [line for line in panels[0].lines if line.get_marker() == "o"]
+    assert [list(line.get_xdata()) for line in marks] == [[-0.3], [-0.01]]
+    assert [line.get_markerfacecolor() == "w" for line in marks] == [False, True]
+    reach = [list(line.get_xdata()) for line in panels[0].lines if line.get_linewidth() == 2.5]
+    assert reach == [[-0.4, -0.2], [-0.03, 0.01]]
+    assert [text.get_text() for text in panels[0].texts] == ["−30.0", "−1.0"]
+    assert panels[0].get_xlim() == panels[1].get_xlim()
+    assert panels[0].figure.get_suptitle() == "Which matters?"
+
+
+def test_interval_panels_write_shares_in_per_cent():
+    found = {"letters": {"T": metrics.Interval(0.995, 0.98, 1.0)}}
+    (ax,) = diagrams.interval_panels(found, xlabel="answered")
+    assert [text.get_text() for text in ax.texts] == ["99.5 %"]
+    assert not any(line.get_xdata()[0] == 0 for line in ax.lines)

@@ -48,3 +48,15 @@ def test_a_sheet_holds_its_signs_side_by_side():
     inked = (page < 128).any(axis=0)
     # Between the digits are columns of bare paper: ink begins three times, at least.
     assert np.count_nonzero(np.diff(inked.astype(int)) == 1) >= 3
+
+
+def test_trials_are_three_kinds_each_with_its_labels(digits):
+    found = drawing.trials(digits.x_test[:5], digits.y_test[:5])
+    assert list(found) == ["other people's digits", "rendered photographs", "drawings"]
+    assert [len(labels) for _, labels in found.values()] == [599, 5, 200]
+    for pictures, labels in found.values():
+        assert len(pictures) == len(labels)
+        assert set(labels) <= set(range(10))
+    photographs, labels = found["rendered photographs"]
+    assert np.array_equal(photographs[2], drawing.photograph(digits.x_test[2], seed=2))
+    assert np.array_equal(labels, digits.y_test[:5])
