@@ -69,7 +69,6 @@ def quick() -> Iterator[Measurement]:
         yield Measurement("Kaggle's train.csv: kaggle.load", "read_kaggle")
         yield Measurement("Kaggle's train.csv: pandas", "read_kaggle", {"by": "pandas"})
     yield Measurement("Kaggle, from nothing to a submission", "kaggle")
-    yield Measurement("series", "series")
 
 
 def steps() -> Iterator[Measurement]:
@@ -104,6 +103,19 @@ def hands() -> Iterator[Measurement]:
     """List what lesson 06 shows of five seeds and trains with two."""
     for seed in range(5):
         yield Measurement("pictures of other kinds", "hands", {"seed": seed})
+
+
+def writers() -> Iterator[Measurement]:
+    """List what lesson 01 shows of a network: how much a random division flatters it."""
+    for seed in range(5):
+        for way in ("at random", "by writer"):
+            yield Measurement(f"{report.DIVIDED} {way}", "divided", {"way": way, "seed": seed})
+
+
+def lessons() -> Iterator[Measurement]:
+    """List the lessons, whose seconds the teacher's guide names."""
+    for path in sorted((FOLDER.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        yield Measurement(f"lesson {path.stem}", "lesson", {"name": path.stem})
 
 
 def run(plan: str, measurements: list[Measurement]) -> dict:
@@ -174,7 +186,8 @@ def write(results: dict, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
-    chosen = {"quick": quick, "steps": steps, "full": full, "hands": hands}
+    plans = (quick, steps, full, hands, writers, lessons)
+    chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; choose from {', '.join(chosen)}")
@@ -182,7 +195,7 @@ def main(arguments: list[str]) -> None:
         run(name, list(chosen[name]()))
     results = json.loads(RESULTS.read_text())
     print(report.table(results))
-    report.write_readme(results)
+    report.write(results)
     report.draw(results)
 
 

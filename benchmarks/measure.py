@@ -264,11 +264,35 @@ def kaggle() -> dict:
     return {"seconds": seconds, "accuracy": float(np.mean(answers == sent))}
 
 
-def series() -> dict:
-    """Time ``mnistlib run`` on the five core notebooks."""
-    start = time.perf_counter()
-    _mnistlib("run", *(f"{number:02}" for number in range(1, 6)))
-    return {"seconds": time.perf_counter() - start}
+def lesson(name: str) -> dict:
+    """Time one lesson as ``mnistlib run`` executes it, start of the kernel included."""
+    from mnistlib import batch
+
+    with tempfile.TemporaryDirectory() as folder:
+        (result,) = batch.run(batch.plan([name]), source="mnist", output=folder, progress=False)
+    if result.error:
+        raise RuntimeError(f"lesson {name} failed: {result.error}")
+    return {"seconds": result.seconds}
+
+
+def divided(way: str, *, seed: int = 0) -> dict:
+    """Measure ``dense_128`` on validation digits that were set aside at random or by writer.
+
+    Args:
+        way: ``at random`` or ``by writer``.
+        seed: Fixes the division and the training.
+    """
+    from mnistlib import data, metrics, models, training, writers
+
+    digits = data.load("mnist")
+    groups = writers.load().train if way == "by writer" else None
+    x, y, x_val, y_val = data.split(
+        digits.x_train, digits.y_train, validation=0.1, groups=groups, seed=seed
+    )
+    network = models.build("dense_128", seed=seed)
+    training.fit(network, x, y, recipe="dense_128", seed=seed)
+    answers = models.predict_proba(network, x_val).argmax(axis=1)
+    return {"accuracy": metrics.accuracy(y_val, answers)}
 
 
 def _matrix_product(side: int = 2048, times: int = 10) -> float:

@@ -17,6 +17,7 @@ from mnistlib.metrics import mean_sd, percent
 
 FOLDER = Path(__file__).resolve().parent
 CONVNET = "keras.io mnist_convnet"
+DIVIDED = "dense_128, validation digits set aside"
 LONGER_EPOCHS = 10
 MINING = "cnn_fast, hard example mining"
 LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, augmented"
@@ -25,7 +26,8 @@ LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, augmented"
 def table(results: dict) -> str:
     """Word the results as Markdown, one table for each plan; what was not run is left out."""
     parts = []
-    for plan, rows in (("quick", _quick), ("steps", _steps), ("full", _full)):
+    plans = {"quick": _quick, "steps": _steps, "full": _full, "writers": _writers}
+    for plan, rows in (plans | {"lessons": _lessons}).items():
         if found := list(rows(results)):
             lines = [f"**`python -m benchmarks {plan}`**{_machine(results, plan)}", ""]
             lines += ["| what | measured |", "|---|---|"]
@@ -33,15 +35,26 @@ def table(results: dict) -> str:
     return "\n\n".join(parts)
 
 
-def write_readme(results: dict) -> None:
-    """Put the table in its place in the README beside this file."""
-    readme = FOLDER / "README.md"
-    marks = ("<!-- benchmarks -->\n", "\n<!-- /benchmarks -->")
-    before, rest = readme.read_text(encoding="utf-8").split(marks[0])
-    after = rest.split(marks[1].lstrip())[1]
-    new = readme.with_suffix(".new")
-    new.write_text(f"{before}{marks[0]}{table(results)}{marks[1]}{after}", encoding="utf-8")
-    new.replace(readme)
+def guide(results: dict) -> str:
+    """Word what the teacher's guide says of the computer's time, as Markdown."""
+    lines = ["| lesson | seconds |", "|---|---|"]
+    lines += [f"| {what} | {figure.removesuffix(' s')} |" for what, figure in _lessons(results)]
+    measured = f"Measured by `python -m benchmarks lessons`{_machine(results, 'lessons')}."
+    return "\n".join([*lines, "", measured])
+
+
+def write(results: dict) -> None:
+    """Put the tables in their places: the README beside this file, and the teacher's guide."""
+    for path, mark, text in (
+        (FOLDER / "README.md", "benchmarks", table(results)),
+        (FOLDER.parent / "notebooks" / "README.md", "seconds", guide(results)),
+    ):
+        start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+        before, rest = path.read_text(encoding="utf-8").split(start)
+        after = rest.split(end)[1]
+        new = path.with_suffix(".new")
+        new.write_text(f"{before}{start}{text}\n{end}{after}", encoding="utf-8")
+        new.replace(path)
 
 
 def draw(results: dict) -> None:
@@ -109,8 +122,6 @@ def _quick(results: dict):
     for run in results.get("Kaggle, from nothing to a submission", []):
         score = f"{run['seconds']:.0f} s, {percent(run['accuracy'])} of the hidden labels"
         yield "mnistlib kaggle: practice files made, trained, submitted", score
-    for run in results.get("series", []):
-        yield "the five core notebooks, headless", f"{run['seconds']:.0f} s"
     for model in ("dense_128", "dense_best", "cnn", "cnn_fast", "cnn_best"):
         if runs := results.get(name := f"epoch of {model}"):
             rates = [run["operations"] / run["seconds"] for run in runs]
@@ -138,6 +149,20 @@ def _full(results: dict):
     yield from _trained(results, LONGER, "cnn_best", "dense_best")
     for run in results.get("ensemble", []):
         yield f"ensemble of {run['members']} cnn_best", percent(run["accuracy"])
+
+
+def _writers(results: dict):
+    for way in ("at random", "by writer"):
+        if runs := results.get(name := f"{DIVIDED} {way}"):
+            yield f"{name}, validation accuracy", mean_sd([run["accuracy"] for run in runs])
+
+
+def _lessons(results: dict):
+    names = sorted(name for name in results if name.startswith("lesson "))
+    for name in names:
+        yield name, f"{seconds(results, name):.0f} s"
+    if names:
+        yield "all lessons", f"{sum(seconds(results, name) for name in names):.0f} s"
 
 
 def _trained(results: dict, *names: str):

@@ -176,13 +176,30 @@ def test_each_table_names_its_plan_day_and_machine():
         assert ("AMX" in line) == ("amx_bf16" in found["vector units"])
 
 
-def test_table_is_written_between_its_marks_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "FOLDER", tmp_path)
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\n\nafter\n")
-    report.write_readme(RECORD)
-    expected = f"<!-- benchmarks -->\n{report.table(RECORD)}\n<!-- /benchmarks -->"
-    assert readme.read_text(encoding="utf-8") == f"before\n\n{expected}\n\nafter\n"
+def test_tables_are_written_between_their_marks_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FOLDER", tmp_path / "benchmarks")
+    texts = {"benchmarks": report.table(RECORD), "notebooks": report.guide(RECORD)}
+    for folder, mark in (("benchmarks", "benchmarks"), ("notebooks", "seconds")):
+        (tmp_path / folder).mkdir()
+        old = f"before\n\n<!-- {mark} -->\nold\n<!-- /{mark} -->\n\nafter\n"
+        (tmp_path / folder / "README.md").write_text(old)
+    report.write(RECORD)
+    for folder, mark in (("benchmarks", "benchmarks"), ("notebooks", "seconds")):
+        new = (tmp_path / folder / "README.md").read_text(encoding="utf-8")
+        within = f"<!-- {mark} -->\n{texts[folder]}\n<!-- /{mark} -->"
+        assert new == f"before\n\n{within}\n\nafter\n"
+
+
+def test_every_lesson_takes_no_more_than_two_minutes_and_the_series_ten():
+    stems = {path.stem for path in (report.FOLDER.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    taken = {stem: report.seconds(RECORD, f"lesson {stem}") for stem in stems}
+    assert max(taken.values()) <= 120, taken
+    assert sum(taken.values()) <= 600, taken
+
+
+def test_teachers_guide_shows_the_recorded_seconds():
+    text = (report.FOLDER.parent / "notebooks" / "README.md").read_text(encoding="utf-8")
+    assert report.guide(RECORD) in text
 
 
 def test_figures_are_drawn_from_the_record(tmp_path, monkeypatch):

@@ -15,12 +15,19 @@ ENTRIES = dict(re.findall(r"^### (.+)\n\n((?:.+\n)+)", GLOSSARY, re.MULTILINE))
 
 # In italics for another reason: words under stress, titles of works, and letters of formulas.
 STRESSED = """
-about, after, after the remedy, all, between, by writer, choose, down, each, forward, gap, italics,
-kind, label, larger, learns, local, median, new, plain sevens by students, report, test, two,
-validation, verified, which
+about, after, after the remedy, all, and paper made black, between, by writer, change, choose,
+digits, down, each, forward, gap, inverted where needed, italics, kind, label, larger, learns,
+local, median, more, new, other people's digits, others, pictures, plain sevens by students,
+practice files, report, risk, sparse, squeezed and inverted, test, thicken, token, two,
+validation, verified, which, without
 """
 STRESSED = {phrase.strip() for phrase in STRESSED.split(",")}
-TITLES = {"MNIST Digit Classification", "Simple MNIST convnet"}
+TITLES = {
+    "Digit Recognizer",
+    "MNIST Digit Classification",
+    "Simple MNIST convnet",
+    "Simple Neural Network for MNIST Digit Classification",
+}
 
 
 def prose(path: Path) -> str:
