@@ -763,6 +763,7 @@ def interval_panels(
                 textcoords="offset points",
                 ha="center",
                 fontsize=9,
+                bbox={"fc": "white", "ec": "none", "pad": 0.5},
             )
         if signed:
             ax.axvline(0, color="0.3", lw=1)
