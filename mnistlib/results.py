@@ -30,13 +30,15 @@ class Figure:
 
     Attributes:
         name: What it is, in words.
-        values: One value, or one for each seed.
+        values: One value, or one for each seed or fold.
         unit: ``"%"`` for shares 0–1, which are shown in per cent; else written after the number.
+        each: What several values belong to, as ``seeds`` or ``folds``.
     """
 
     name: str
     values: tuple[float, ...]
     unit: str = "%"
+    each: str = "seeds"
 
     @property
     def value(self) -> float:
@@ -52,13 +54,14 @@ class Figure:
         shown = _words(self.value, self.unit)
         if self.sd is None:
             return f"{self.name}: {shown} {self.unit}"
-        spread = f"± {_words(self.sd, self.unit)} {self.unit} ({len(self.values)} seeds)"
+        spread = f"± {_words(self.sd, self.unit)} {self.unit} ({len(self.values)} {self.each})"
         return f"{self.name}: {shown} {spread}"
 
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         exact = {"name": self.name, "values": list(self.values), "unit": self.unit}
+        exact["each"] = self.each
         return {"text/plain": str(self), MIME: exact | {"value": self.value, "sd": self.sd}}
 
 
@@ -108,22 +111,26 @@ class Bound:
         return f"{self.kind} {_words(self.limit, unit)} {unit}"
 
 
-def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> None:
+def record(
+    name: str, value: float | Sequence[float], *, unit: str = "%", each: str = "seeds"
+) -> None:
     """Show a figure as one line, and store its exact value in the notebook's output.
 
     Args:
         name: What the figure is, in words.
         value: The measured value, or one for each seed, of which mean and spread are shown.
         unit: ``"%"``: the values are shares, 0–1, shown in per cent. Else the unit they are in.
+        each: What several values belong to: ``seeds``, or ``folds`` of cross-validation.
 
     Raises:
-        ValueError: The name is empty or longer than a line, the unit is empty, a value is not a
-            finite number, or one in per cent is not a share.
+        ValueError: The name is empty or longer than a line, the unit or ``each`` is empty, a value
+            is not a finite number, or one in per cent is not a share.
     """
     if not isinstance(name, str) or not name.strip() or len(name.splitlines()) > 1:
         raise ValueError(f"name must say in one line what the figure is; received {name!r}")
-    if not isinstance(unit, str) or not unit.strip():
-        raise ValueError(f"unit must be a word or a sign; received {unit!r} for {name}")
+    for argument, word in {"unit": unit, "each": each}.items():
+        if not isinstance(word, str) or not word.strip():
+            raise ValueError(f"{argument} must be a word or a sign; received {word!r} for {name}")
     values = [value] if isinstance(value, Real) or np.ndim(value) == 0 else list(value)
     if not values or not all(map(_is_finite, values)):
         raise ValueError(
@@ -135,7 +142,7 @@ def record(name: str, value: float | Sequence[float], *, unit: str = "%") -> Non
             f"value must be a share, 0-1, to be shown in per cent; received {value!r} for {name}: "
             "divide it by 100, or give its unit"
         )
-    figure = Figure(name, tuple(map(float, values)), unit)
+    figure = Figure(name, tuple(map(float, values)), unit, each)
     try:
         from IPython.display import display
     except ImportError:
@@ -173,7 +180,11 @@ def read(notebook: Mapping[str, Any] | str | Path) -> Record:
 def figures_in(outputs: Iterable[Mapping[str, Any]]) -> list[Figure]:
     """Read the figures that a cell's outputs record."""
     found = (output.get("data", {}).get(MIME) for output in outputs)
-    return [Figure(one["name"], tuple(one["values"]), one["unit"]) for one in found if one]
+    return [
+        Figure(one["name"], tuple(one["values"]), one["unit"], one.get("each", "seeds"))
+        for one in found
+        if one
+    ]
 
 
 def load_bounds(path: str | Path) -> dict[str, dict[str, Bound]]:

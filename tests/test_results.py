@@ -109,10 +109,21 @@ def test_what_is_no_figure_is_refused(name, value, said):
         results.record(name, value)
 
 
-@pytest.mark.parametrize("unit", ["", " ", None, 3])
-def test_unit_that_is_none_is_refused(unit):
-    with pytest.raises(ValueError, match=f"unit must be a word or a sign; received {unit!r} for a"):
-        results.record("a", 0.5, unit=unit)
+@pytest.mark.parametrize("argument", ["unit", "each"])
+@pytest.mark.parametrize("word", ["", " ", None, 3])
+def test_unit_that_is_none_is_refused(argument, word):
+    said = f"{argument} must be a word or a sign; received {word!r} for a"
+    with pytest.raises(ValueError, match=said):
+        results.record("a", 0.5, **{argument: word})
+
+
+def test_figure_of_folds_says_so_and_is_read_back():
+    figure = Figure("a", (0.5, 0.7), each="folds")
+    assert str(figure) == "a: 60.00 ± 14.14 % (2 folds)"
+    output = {"output_type": "display_data", "data": figure._repr_mimebundle_(), "metadata": {}}
+    (cell,) = read_back = results.figures_in([output])
+    assert read_back == [figure]
+    assert cell.each == "folds"
 
 
 @pytest.mark.parametrize(
