@@ -247,14 +247,39 @@ def test_the_test_set_is_used_only_where_the_lesson_says_so(notebook):
     assert len(uses) <= 1, uses
 
 
-def test_every_figure_has_alternative_text(notebook):
-    for cell in code_cells(notebook):
+@pytest.mark.parametrize("path", SERIES + SOLUTIONS, ids=lambda path: path.parent.name + path.stem)
+def test_every_figure_has_alternative_text(path):
+    for cell in code_cells(read(path)):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
             text = cell.metadata.get("alt", "")
             assert len(text.split()) >= 12, cell.source
             assert text.endswith("."), text
         else:
             assert "alt" not in cell.metadata, "a text without a figure"
+
+
+@pytest.mark.parametrize(
+    ("lesson", "calls"),
+    [
+        (
+            "02",
+            "Input Rescaling Flatten Dense compile fit evaluate predict save load_model summary",
+        ),
+        ("03", "Input Rescaling Flatten Dense Dropout BatchNormalization add"),
+        ("04", "Input Rescaling Reshape Conv2D MaxPooling2D Dense compile fit evaluate summary"),
+    ],
+)
+def test_keras_is_written_out(lesson, calls):
+    (path,) = (path for path in SERIES if path.stem.startswith(lesson))
+    first = {}
+    for place, cell in enumerate(code_cells(read(path))):
+        for node in ast.walk(statements(cell)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                first.setdefault(ast.unparse(node.func), place)
+    called = {name.rpartition(".")[2] for name in first if not name.startswith("training.")}
+    assert {"Sequential", *calls.split()} <= called
+    if lesson == "02":
+        assert first["model.compile"] < first["model.fit"] < first["training.fit"]
 
 
 def test_every_call_that_draws_has_its_figure(notebook):
