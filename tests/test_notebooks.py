@@ -259,7 +259,7 @@ def test_every_figure_has_alternative_text(path):
 
 
 @pytest.mark.parametrize(
-    ("lesson", "calls"),
+    ("number", "calls"),
     [
         (
             "02",
@@ -269,8 +269,8 @@ def test_every_figure_has_alternative_text(path):
         ("04", "Input Rescaling Reshape Conv2D MaxPooling2D Dense compile fit evaluate summary"),
     ],
 )
-def test_keras_is_written_out(lesson, calls):
-    (path,) = (path for path in SERIES if path.stem.startswith(lesson))
+def test_keras_is_written_out(number, calls):
+    (path,) = (path for path in SERIES if path.stem.startswith(number))
     first = {}
     for place, cell in enumerate(code_cells(read(path))):
         for node in ast.walk(statements(cell)):
@@ -278,7 +278,7 @@ def test_keras_is_written_out(lesson, calls):
                 first.setdefault(ast.unparse(node.func), place)
     called = {name.rpartition(".")[2] for name in first if not name.startswith("training.")}
     assert {"Sequential", *calls.split()} <= called
-    if lesson == "02":
+    if number == "02":
         assert first["model.compile"] < first["model.fit"] < first["training.fit"]
 
 
