@@ -18,9 +18,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 MINUTES = {
-    "1": "about a minute on",
-    "1½": "and a half",
-    "2–4": "two to four minutes",
+    "½": ("about half a minute of", 0.5),
+    "1": ("about a minute of", 1),
+    "1½": ("about a minute and a half of", 1.5),
 }
 
 
@@ -36,7 +36,10 @@ def test_table_has_every_lesson_by_its_title_with_its_question_and_its_time(path
     row = re.search(rf"^\| {link} \| (.+\?) \| (\S+) \|$", README, re.MULTILINE)
     assert row, title
     time = re.search(r"\*\*Time:\*\* (.+)", prose(path))[1]
-    assert MINUTES[row[2]] in time
+    words, minutes = MINUTES[row[2]]
+    assert words in time
+    measured = report.seconds(benchmarks(), f"lesson {path.stem}")
+    assert 0.6 < measured / (60 * minutes) < 1.3
 
 
 def test_every_percentage_stands_in_a_lesson_or_in_the_benchmarks():
