@@ -113,6 +113,8 @@ def test_small_file_in_the_same_form_is_read(tmp_path):
         (gzip.compress(gzip.decompress(small())[:-4]), "not an IDX file of integers"),
         (b"no gzip", "cannot be read"),
     ],
+    # The bytes hold the second in which they were packed: two processes would name them differently.
+    ids=["bytes", "rank", "columns", "cut", "empty", "short", "length", "text"],
 )
 def test_damaged_file_is_refused_by_name(tmp_path, content, said):
     path = tmp_path / "labels.gz"
