@@ -113,7 +113,7 @@ def test_small_file_in_the_same_form_is_read(tmp_path):
         (gzip.compress(gzip.decompress(small())[:-4]), "not an IDX file of integers"),
         (b"no gzip", "cannot be read"),
     ],
-    # The bytes hold the second in which they were packed: two processes would name them differently.
+    # The bytes hold the second in which they were packed: each process would name its own.
     ids=["bytes", "rank", "columns", "cut", "empty", "short", "length", "text"],
 )
 def test_damaged_file_is_refused_by_name(tmp_path, content, said):
