@@ -6,11 +6,12 @@ TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,13 @@ def train(name: str, epochs: int | None, seed: int, out: str) -> None:
     if name not in models.NAMES:
         known = ", ".join(models.NAMES)
         raise click.UsageError(f"--model must be one of {known}; received {name!r}")
-    made, validation = recognizer.train(name, digits, epochs=epochs, seed=seed, verbose=2)
+    with _notes():
+        others = recognizer.of_others(progress=True)
+    for other in others:
+        click.echo(f"And: {other.source}")
+    made, validation = recognizer.train(
+        name, digits, others=others, epochs=epochs, seed=seed, verbose=2
+    )
     click.echo(f"Validation accuracy {validation}")
     answers = made.probabilities(digits.x_test).argmax(axis=1)
     click.echo(f"Test accuracy {metrics.accuracy_interval(digits.y_test, answers)}")
@@ -249,7 +256,9 @@ def _recognizer(model: str | None) -> Recognizer:
     from mnistlib import recognizer
 
     if model is None:
-        return recognizer.ready(_load("auto", err=True))
+        digits = _load("auto", err=True)
+        with _notes():
+            return recognizer.ready(digits)
     try:
         return recognizer.load(model)
     except ValueError as error:
@@ -261,18 +270,25 @@ def _load(source: str, *, err: bool = False) -> data.Digits:
     if named := os.environ.get(data.ENVIRONMENT_VARIABLE):
         # The kernels run in other folders.
         os.environ[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
+    with _notes():
+        digits = data.load(source)
+    click.echo(f"Data: {digits.source}", err=err)
+    return digits
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """Say what is warned of as a note, and what data cannot be had as an error of the command."""
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         try:
-            digits = data.load(source)
+            yield
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         except data.DataUnavailable as error:
             raise click.ClickException(str(error)) from error
     for note in notes:
         click.secho(f"Note: {note.message}", fg="yellow", err=True)
-    click.echo(f"Data: {digits.source}", err=err)
-    return digits
 
 
 def _table(results: Sequence[Result]) -> str:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mnistlib import DISTRIBUTION, augment, data, metrics, models, preprocess, training
+from mnistlib import (
+    DISTRIBUTION,
+    augment,
+    data,
+    handwriting,
+    metrics,
+    models,
+    preprocess,
+    training,
+)
 from mnistlib._tensorflow import keras
 from mnistlib.pictures import Picture
 
@@ -107,6 +117,7 @@ def train(
     name: str = "cnn_fast",
     digits: data.Digits | None = None,
     *,
+    others: Sequence[handwriting.Handwriting] = (),
     epochs: int | None = None,
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -119,9 +130,12 @@ def train(
     exposure: Hendrycks, Mazeika and Dietterich 2019, arXiv:1812.04606). The other tenth measures
     the network, and fits temperature and threshold. The test digits are not touched.
 
+    MNIST is American handwriting. Digits of ``others`` are trained on as well, all of them.
+
     Args:
         name: One of ``models.NAMES``.
         digits: Where to learn from; None loads what ``data.load`` finds.
+        others: Handwriting from elsewhere, such as ``handwriting.load()``.
         epochs: None: those of the network's recipe, and at least eight.
         seed: Fixes split, initial weights, order and augmentation.
         callbacks: Keras callbacks.
@@ -137,6 +151,8 @@ def train(
     x, y, x_val, y_val = data.split(digits.x_train, digits.y_train, validation=0.1, seed=seed)
     model = models.build(name, seed=seed)
     outliers = out_of_distribution(x, y, count=len(x) // 8, seed=seed)
+    x = np.concatenate([x, *(other.images for other in others)])
+    y = np.concatenate([y, *(other.labels for other in others)])
     targets = np.eye(data.CLASSES, dtype=np.float32)[y]
     undecided = np.full((len(outliers), data.CLASSES), 1 / data.CLASSES, np.float32)
     recipe = training.RECIPES[name]
@@ -188,21 +204,47 @@ def out_of_distribution(x: np.ndarray, y: np.ndarray, *, count: int, seed: int =
     )
 
 
-def ready(digits: data.Digits) -> Recognizer:
-    """Give the recognizer of the user's cache folder; the first time, train it on these digits.
+def of_others(*, progress: bool = False) -> list[handwriting.Handwriting]:
+    """Give what a recognizer learns from besides MNIST: 30 writers of ``pendigits``, if to be had.
 
-    One trained on the offline sample is kept apart from one trained on MNIST. A progress bar goes
+    Where they cannot be had, the list is empty, and a warning says so.
+
+    Args:
+        progress: Whether to show a bar on standard error while their digits are drawn.
+    """
+    try:
+        return [handwriting.load(progress=progress)]
+    except data.DataUnavailable as missing:
+        warnings.warn(
+            "The recognizer knows no other handwriting than MNIST's, which is American: a one with "
+            f"a hook or a seven with a bar may be misread. For {missing}.",
+            stacklevel=2,
+        )
+        return []
+
+
+def ready(digits: data.Digits) -> Recognizer:
+    """Give the recognizer of the user's cache folder; the first time, train it.
+
+    It learns from these digits and from the writers of ``of_others``. One that learned from the
+    offline sample, or without those writers, is kept apart from one that had all. Progress bars go
     to standard error while it trains.
     """
     import pooch
     from tqdm.keras import TqdmCallback
 
     kind = "mnist" if digits.is_mnist else "sample"
-    path = Path(pooch.os_cache(DISTRIBUTION)) / f"recognizer-2-{kind}.keras"
+    folder = Path(pooch.os_cache(DISTRIBUTION))
+    path = folder / f"recognizer-3-{kind}-pendigits.keras"
     if path.is_file():
         return load(path)
+    others = of_others(progress=True)
+    if not others:
+        path = folder / f"recognizer-3-{kind}.keras"
+        if path.is_file():
+            return load(path)
     bar = TqdmCallback(verbose=0, desc="training cnn_fast once", mininterval=1)
-    recognizer, _ = train("cnn_fast", digits, callbacks=[bar])
+    recognizer, _ = train("cnn_fast", digits, others=others, callbacks=[bar])
     path.parent.mkdir(parents=True, exist_ok=True)
     save(recognizer, path)
     return recognizer

@@ -76,7 +76,8 @@ def test_absent_peer_is_named_as_not_run(record, capsys):
 def test_plans_name_functions_that_exist():
     from benchmarks import peers
 
-    for plan in (*benchmarks.quick(), *benchmarks.steps(), *benchmarks.full(), *benchmarks.hands()):
+    plans = (benchmarks.quick, benchmarks.steps, benchmarks.full, benchmarks.hands)
+    for plan in (one for listed in (*plans, benchmarks.strokes) for one in listed()):
         assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
 
 
@@ -118,6 +119,41 @@ def test_recorded_answers_are_one_character_a_picture():
         for kinds in run["abstaining"].values():
             assert len(kinds["letters"]) == 20 * len(drawing.LETTERS)
             assert set("".join(kinds.values())) <= set("0123456789?")
+
+
+def test_recognizer_reads_writers_it_has_not_seen_and_mnist_no_worse_for_it():
+    """What issue 16 asks of five seeds; ``python -m benchmarks strokes`` measures it."""
+    alone, taught = (RECORD[f"recognizer, {way}"] for way in report.LEARNED)
+    assert len(alone) == len(taught) == 5
+
+    def mean(runs, kind, what):
+        return np.mean([run[kind][what] for run in runs])
+
+    assert mean(taught, "14 writers", "accuracy") >= 0.985
+    assert mean(taught, "14 writers", "accuracy") > mean(alone, "14 writers", "accuracy") + 0.02
+    for kind in ("14 writers", "MNIST"):
+        assert mean(taught, kind, "misled") <= 0.005
+        assert mean(taught, kind, "sure") >= 0.97
+    # No worse: by no more than the standard error of the difference.
+    before, after = ([run["MNIST"]["accuracy"] for run in runs] for runs in (alone, taught))
+    error = np.sqrt((np.var(before, ddof=1) + np.var(after, ddof=1)) / 5)
+    assert np.mean(after) >= np.mean(before) - error
+
+
+def test_strokes_are_measured_with_and_without_the_writers(nowhere, few_writers, monkeypatch):
+    """Ones with a hook, a stroke each; a recognizer taught them is right about them."""
+    from mnistlib import data, recognizer
+
+    train = recognizer.train
+    monkeypatch.setattr(recognizer, "train", lambda *a, **k: train(*a, **k, epochs=2))
+    monkeypatch.setattr(data, "load", lambda source, load=data.load: load("sample"))
+    few_writers()
+    alone, taught = (measure.strokes(way) for way in report.LEARNED)
+    assert taught["14 writers"]["accuracy"] > alone["14 writers"]["accuracy"]
+    for figures in (alone, taught):
+        for kind in ("MNIST", "14 writers"):
+            found = figures[kind]
+            assert 0 <= found["misled"] <= min(found["sure"], 1 - found["accuracy"]) <= 1
 
 
 def test_readme_of_the_benchmarks_shows_the_recorded_tables():

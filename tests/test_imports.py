@@ -17,10 +17,10 @@ LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
         *("_rules", "data", "drawing", "kaggle", "metrics"),
-        *("pictures", "questions", "results", "writers"),
+        *("pendigits", "pictures", "questions", "results", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
-    2: {"loop", "models", "saving"},
+    2: {"handwriting", "loop", "models", "saving"},
     3: {"compiling", "diagrams", "folds", "plots", "training"},
     4: {"recognizer"},
     5: {"batch"},
@@ -30,6 +30,7 @@ LEVELS = {
 SAME_LEVEL = {
     "kaggle": {"data"},
     "metrics": {"data"},
+    "pendigits": {"data"},
     "results": {"data"},
     "writers": {"data"},
     "allowlist": {"sizes"},
@@ -40,7 +41,7 @@ SAME_LEVEL = {
     "cli": {"app"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}
-WITHOUT_TENSORFLOW = sorted(LEVELS[0] | LEVELS[1] | {"plots"})
+WITHOUT_TENSORFLOW = sorted(LEVELS[0] | LEVELS[1] | {"handwriting", "plots"})
 MODULES = {
     "mnistlib" if path.stem == "__init__" else path.stem: path.read_text(encoding="utf-8")
     for path in PACKAGE.glob("*.py")

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mnistlib import augment, data, drawing, metrics, models, preprocess, recognizer
+from mnistlib import (
+    augment,
+    data,
+    drawing,
+    handwriting,
+    metrics,
+    models,
+    preprocess,
+    recognizer,
+)
 
 
 def accuracy(reader, pictures, labels):
@@ -158,20 +167,59 @@ def test_a_network_for_something_else_is_refused(tmp_path):
         recognizer.load(path)
 
 
-def test_ready_trains_once_and_keeps_the_result(nowhere, monkeypatch, capsys):
+@pytest.fixture
+def quickly(monkeypatch):
+    """Training cut to an epoch; the list gets what each was given to learn from."""
     trained = []
     train = recognizer.train
 
-    def counted(*arguments, **keywords):
-        trained.append(arguments)
-        return train(*arguments, **keywords, epochs=1)
+    def counted(*arguments, others, **keywords):
+        trained.append([len(other) for other in others])
+        return train(*arguments, others=others, **keywords, epochs=1)
 
     monkeypatch.setattr(recognizer, "train", counted)
+    return trained
+
+
+def test_ready_trains_once_and_keeps_the_result(nowhere, quickly, capsys):
     digits = data.load("sample")
-    first = recognizer.ready(digits)
+    with pytest.warns(UserWarning, match="knows no other handwriting than MNIST's.* pendigits"):
+        first = recognizer.ready(digits)
     assert "training cnn_fast once" in capsys.readouterr().err
-    again = recognizer.ready(digits)
-    assert len(trained) == 1
+    with pytest.warns(UserWarning, match="knows no other handwriting"):
+        again = recognizer.ready(digits)
+    assert quickly == [[]]
     assert again.threshold == first.threshold
     kept = {path.name for path in nowhere.cache.rglob("recognizer*")}
-    assert kept == {"recognizer-2-sample.keras", "recognizer-2-sample.json"}
+    assert kept == {"recognizer-3-sample.keras", "recognizer-3-sample.json"}
+
+
+def test_ready_learns_from_other_writers_as_soon_as_they_can_be_had(
+    nowhere, quickly, few_writers, recwarn
+):
+    digits = data.load("sample")
+    with pytest.warns(UserWarning, match="knows no other handwriting"):
+        recognizer.ready(digits)
+    few_writers()
+    recwarn.clear()
+    recognizer.ready(digits)
+    recognizer.ready(digits)
+    assert quickly == [[], [240]]
+    assert [str(note.message) for note in recwarn if note.category is UserWarning] == []
+    kept = {path.stem for path in nowhere.cache.rglob("recognizer*")}
+    assert kept == {"recognizer-3-sample", "recognizer-3-sample-pendigits"}
+
+
+def test_it_learns_what_other_writers_write(sample):
+    """Images of one kind that MNIST does not have, all of one label."""
+    few = dataclasses.replace(sample, x_train=sample.x_train[:500], y_train=sample.y_train[:500])
+    stripes = np.zeros((200, 28, 28), np.uint8)
+    stripes[:, 6:22, 8:20:4] = 255
+    other = handwriting.Handwriting(
+        stripes, np.full(200, 7, np.uint8), np.zeros(200, np.int32), "stripes"
+    )
+    with_them, _ = recognizer.train("dense_32_16", few, others=[other])
+    without, _ = recognizer.train("dense_32_16", few)
+    learned, guessed = (made.probabilities(stripes[:1])[0, 7] for made in (with_them, without))
+    assert learned > 0.7
+    assert guessed < 0.4
