@@ -13,14 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistlib import DISTRIBUTION, drawing, pendigits, preprocess
+from mnistlib import DISTRIBUTION, drawing, folders, pendigits, preprocess
 from mnistlib.data import SIDE
 
 PARTS = ("train", "test")
 """What ``load`` accepts."""
 
 PENS = 2
-"""With how many pens a digit is drawn to learn from: chosen on training writers set aside."""
+"""With how many pens a digit is drawn to learn from."""
+
+
+# So that a few pictures of one's own count among MNIST's digits.
+_ENOUGH, _MOST_TIMES = 1_000, 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,37 @@ def load(
         labels=np.tile(strokes.labels, pens),
         writers=np.tile(strokes.writers, pens),
         source=f"pendigits, {len(strokes):,} digits by {people} writers, drawn with {pens} pens",
+    )
+
+
+def from_pictures(labelled: Sequence[folders.Labelled]) -> Handwriting:
+    """Make MNIST's images of somebody's own pictures, to learn from.
+
+    Of a few pictures nothing would be learned among 60,000 digits: each is there as often as brings
+    them to a thousand, but no more than 20 times.
+
+    Args:
+        labelled: Pictures of one digit each; of several digits, the largest is taken.
+
+    Raises:
+        ValueError: There are none.
+        PictureError: One cannot be opened: names it.
+        NoDigitFound: One holds no digit: names it.
+    """
+    if not labelled:
+        raise ValueError("labelled must hold at least one picture; received none")
+    made = []
+    for picture in labelled:
+        try:
+            made.append(preprocess.to_mnist(picture.path))
+        except preprocess.NoDigitFound as error:
+            raise preprocess.NoDigitFound(f"{picture.path}: {error}") from error
+    times = min(_MOST_TIMES, -(-_ENOUGH // len(made)))
+    return Handwriting(
+        images=np.tile(made, (times, 1, 1)),
+        labels=np.tile([np.uint8(picture.label) for picture in labelled], times),
+        writers=np.zeros(times * len(made), np.int32),
+        source=f"{len(made):,} pictures of one's own, each {times} times",
     )
 
 

@@ -24,6 +24,11 @@ from mnistlib import (
 from mnistlib._tensorflow import keras
 from mnistlib.pictures import Picture
 
+# For this share of validation digits, augmented, a trained recognizer is sure. Chosen on writers of
+# pendigits set aside, six at a time, from the 30 to learn from: with 0.98, up to 0.7 % of their
+# digits were wrong though sure; with 0.96, fewer than 98 % of MNIST's validation digits were sure.
+_ANSWERED = 0.97
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -170,7 +175,8 @@ def train(
         verbose=verbose,
     )
     right = models.predict_proba(model, x_val).argmax(axis=1)
-    return calibrate(model, x_val, y_val, seed=seed), metrics.accuracy_interval(y_val, right)
+    recognizer = calibrate(model, x_val, y_val, answered=_ANSWERED, seed=seed)
+    return recognizer, metrics.accuracy_interval(y_val, right)
 
 
 def out_of_distribution(x: np.ndarray, y: np.ndarray, *, count: int, seed: int = 0) -> np.ndarray:

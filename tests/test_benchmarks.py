@@ -122,7 +122,7 @@ def test_recorded_answers_are_one_character_a_picture():
 
 
 def test_recognizer_reads_writers_it_has_not_seen_and_mnist_no_worse_for_it():
-    """What issue 16 asks of five seeds; ``python -m benchmarks strokes`` measures it."""
+    """Over five seeds; ``python -m benchmarks strokes`` measures it."""
     alone, taught = (RECORD[f"recognizer, {way}"] for way in report.LEARNED)
     assert len(alone) == len(taught) == 5
 

@@ -16,18 +16,19 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "kaggle", "metrics"),
+        *("_rules", "data", "drawing", "folders", "kaggle", "metrics"),
         *("pendigits", "pictures", "questions", "results", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
     2: {"handwriting", "loop", "models", "saving"},
     3: {"compiling", "diagrams", "folds", "plots", "training"},
     4: {"recognizer"},
-    5: {"batch"},
+    5: {"batch", "evaluation"},
     6: {"app", "cli"},
     7: {"__main__"},
 }
 SAME_LEVEL = {
+    "folders": {"data"},
     "kaggle": {"data"},
     "metrics": {"data"},
     "pendigits": {"data"},
