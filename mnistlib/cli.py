@@ -95,6 +95,7 @@ def run(
 )
 @click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, at least 8]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--mnist-alone", is_flag=True, help="Don't learn from the pen strokes of pendigits.")
 @click.option(
     "--pictures",
     type=_FOLDER,
@@ -106,7 +107,9 @@ def run(
     type=click.Path(dir_okay=False),
     help="Where to write it, ending in .keras.",
 )
-def train(name: str, epochs: int | None, seed: int, pictures: str | None, out: str) -> None:
+def train(
+    name: str, epochs: int | None, seed: int, mnist_alone: bool, pictures: str | None, out: str
+) -> None:
     """Train a network with data augmentation, measure it, and keep it for `predict` and `app`.
 
     It learns from MNIST and, where they can be had, from pen strokes of 30 writers (pendigits).
@@ -124,7 +127,8 @@ def train(name: str, epochs: int | None, seed: int, pictures: str | None, out: s
         raise click.UsageError(f"--model must be one of {known}; received {name!r}")
     with _notes():
         mine = [handwriting.from_pictures(own)] if own else []
-        others = recognizer.of_others(progress=True) + mine
+        others = [] if mnist_alone else recognizer.of_others(progress=True)
+    others += mine
     for other in others:
         click.echo(f"And: {other.source}")
     made, validation = recognizer.train(

@@ -111,7 +111,7 @@ def from_pictures(labelled: Sequence[folders.Labelled]) -> Handwriting:
         images=np.tile(made, (times, 1, 1)),
         labels=np.tile([np.uint8(picture.label) for picture in labelled], times),
         writers=np.zeros(times * len(made), np.int32),
-        source=f"{len(made):,} pictures of one's own, each {times} times",
+        source=f"own pictures: {len(made):,}, each {times} times",
     )
 
 

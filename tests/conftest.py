@@ -15,11 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pooch
 import pytest
 from hypothesis import settings
 from ports import closed_port
 
-from mnistlib import data, pendigits
+from mnistlib import DISTRIBUTION, data, pendigits
 
 # A slow machine is no failure, and nothing is written beside the code.
 settings.register_profile("mnistlib", deadline=None, database=None)
@@ -97,28 +98,23 @@ def nowhere(tmp_path, monkeypatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def few_writers(tmp_path, monkeypatch) -> Callable[[], Path]:
-    """When called, a folder with small files in the form of pendigits is where they are had from.
+def few_writers(nowhere, monkeypatch) -> Callable[[], None]:
+    """When called, small files in the form of pendigits lie in the cache, as if downloaded.
 
     Ones with a hook, 120 to learn from and 30 to try: each a stroke of three points.
     """
 
-    def write() -> Path:
-        folder = tmp_path / "strokes"
-        folder.mkdir()
+    def write() -> None:
+        folder, sums = Path(pooch.os_cache(DISTRIBUTION)), {}
+        folder.mkdir(parents=True, exist_ok=True)
         for name, count in zip(pendigits.FILES, (120, 30), strict=True):
             lines = []
             for number in range(count):
                 lines += [f'.SEGMENT DIGIT {number} ? "1"', f".COMMENT 1 {number % 6 + 1} {number}"]
                 lines += [".PEN_DOWN", f"{number} 400", "90 450", "90 200", ".PEN_UP", ".DT 100"]
             (folder / name).write_text("\n".join(lines))
-        sums = {
-            name: f"sha256:{hashlib.sha256((folder / name).read_bytes()).hexdigest()}"
-            for name in pendigits.FILES
-        }
+            sums[name] = f"sha256:{hashlib.sha256((folder / name).read_bytes()).hexdigest()}"
         monkeypatch.setattr(pendigits, "FILES", sums)
-        monkeypatch.setenv(data.ENVIRONMENT_VARIABLE, str(folder))
-        return folder
 
     return write
 

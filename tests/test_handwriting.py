@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from mnistlib import data, drawing, handwriting, pendigits, preprocess
+from mnistlib import data, drawing, folders, handwriting, pendigits, preprocess
+from mnistlib.pictures import PictureError
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def test_no_pen_is_refused(few):
         handwriting.images(few, pens=0)
 
 
-def test_both_parts_are_drawn_with_their_labels_and_writers(nowhere, few_writers):
+def test_both_parts_are_drawn_with_their_labels_and_writers(few_writers):
     few_writers()
     train, test = handwriting.load(), handwriting.load("test", pens=1, seed=1)
     assert (len(train), len(test)) == (240, 30)
@@ -79,9 +81,10 @@ def test_what_was_drawn_is_kept_by_part_pens_and_seed(nowhere, few_writers, caps
     assert np.array_equal(handwriting.load("test", pens=1).images, first.images)
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_time(nowhere, few_writers):
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(few_writers, tmp_path, monkeypatch):
     few_writers()
-    nowhere.cache.write_text("a file where the folder should be")
+    (tmp_path / "file").write_text("where the folder should be")
+    monkeypatch.setattr(handwriting, "_kept", lambda *_: tmp_path / "file" / "kept.npy")
     assert len(handwriting.load("test", pens=1)) == 30
 
 
@@ -93,3 +96,30 @@ def test_an_unknown_part_is_refused():
 def test_without_strokes_the_sentence_says_so(nowhere):
     with pytest.raises(data.DataUnavailable, match="pendigits are not in"):
         handwriting.load()
+
+
+def test_own_pictures_are_preprocessed_and_count_as_often_as_brings_them_to_a_thousand(tmp_path):
+    labelled = []
+    for digit in (3, 7, 1):
+        path = tmp_path / f"{digit}.png"
+        Image.fromarray(drawing.strokes(digit, digit)).save(path)
+        labelled.append(folders.Labelled(path, digit))
+    few, many = (handwriting.from_pictures(labelled * times) for times in (1, 250))
+    assert (len(few), len(many)) == (3 * 20, 750 * 2)
+    assert few.images.dtype == few.labels.dtype == np.uint8
+    for n in range(60):
+        assert few.labels[n] == labelled[n % 3].label
+        assert np.array_equal(few.images[n], preprocess.to_mnist(labelled[n % 3].path))
+    assert few.source == "own pictures: 3, each 20 times"
+
+
+def test_own_pictures_that_teach_nothing_are_refused_by_name(tmp_path):
+    blank, wrong = tmp_path / "7.png", tmp_path / "8.png"
+    Image.new("L", (200, 200), 255).save(blank)
+    wrong.write_text("no picture")
+    with pytest.raises(preprocess.NoDigitFound, match=r"7\.png: the picture is blank"):
+        handwriting.from_pictures([folders.Labelled(blank, 7)])
+    with pytest.raises(PictureError, match=r"8\.png is no picture"):
+        handwriting.from_pictures([folders.Labelled(wrong, 8)])
+    with pytest.raises(ValueError, match="at least one picture; received none"):
+        handwriting.from_pictures([])
