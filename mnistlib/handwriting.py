@@ -52,6 +52,8 @@ def load(
 ) -> Handwriting:
     """Load the digits of ``pendigits``, drawn with several pens.
 
+    Of those to learn from, a few are left out in which preprocessing has lost a stroke.
+
     The images are kept in the user's cache folder, where that can be written: drawing takes a
     minute or two.
 
@@ -69,17 +71,20 @@ def load(
     if part not in PARTS:
         raise ValueError(f"part must be one of {', '.join(PARTS)}; received {part!r}")
     strokes: pendigits.Strokes = getattr(pendigits.load(), part)
+    learning = part == "train"
     kept = _kept(part, pens, seed)
     try:
         drawn = np.load(kept, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        drawn = images(strokes, pens=pens, seed=seed, progress=progress)
+        drawn = images(strokes, pens=pens, seed=seed, whole=learning, progress=progress)
         _keep(drawn, kept)
     people = len(np.unique(strokes.writers))
+    # Nothing is learned from half a digit; but each counts when it is tried.
+    found = drawn.any(axis=(1, 2)) if learning else np.ones(len(drawn), bool)
     return Handwriting(
-        images=drawn,
-        labels=np.tile(strokes.labels, pens),
-        writers=np.tile(strokes.writers, pens),
+        images=drawn[found],
+        labels=np.tile(strokes.labels, pens)[found],
+        writers=np.tile(strokes.writers, pens)[found],
         source=f"pendigits, {len(strokes):,} digits by {people} writers, drawn with {pens} pens",
     )
 
@@ -139,18 +144,24 @@ def _keep(drawn: np.ndarray, path: Path) -> None:
 
 
 def images(
-    strokes: pendigits.Strokes, *, pens: int = 1, seed: int = 0, progress: bool = False
+    strokes: pendigits.Strokes,
+    *,
+    pens: int = 1,
+    seed: int = 0,
+    whole: bool = False,
+    progress: bool = False,
 ) -> np.ndarray:
     """Draw digits as on the pad and make MNIST's images of the pictures, some 100 a second.
 
     Each picture has a pen, an ink and a paper of its own (``drawing.trace``), and goes through
     ``preprocess.to_mnist`` as every other picture does. Where that finds no digit, the image is
-    blank.
+    blank; of a digit in pieces it may have taken but one.
 
     Args:
         strokes: n digits as written.
         pens: How often each is drawn, every time with another pen.
         seed: The same seed gives the same images.
+        whole: Whether an image shall be blank, too, where ``to_mnist`` has left a stroke out.
         progress: Whether to show a bar on standard error.
 
     Returns:
@@ -169,7 +180,9 @@ def images(
     # A hundred a task: the processes are handed strokes, not pictures.
     tasks = [range(start, min(start + 100, count)) for start in range(0, count, 100)]
     work = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(_draw)([strokes.paths[n % len(strokes)] for n in task], [seeds[n] for n in task])
+        delayed(_draw)(
+            [strokes.paths[n % len(strokes)] for n in task], [seeds[n] for n in task], whole
+        )
         for task in tasks
     )
     with tqdm(total=count, desc="drawing strokes", unit="digit", disable=not progress) as bar:
@@ -180,6 +193,26 @@ def images(
     return np.concatenate(parts)
 
 
-def _draw(digits: Sequence[Sequence[np.ndarray]], seeds: Sequence[int]) -> np.ndarray:
-    pictures = (drawing.trace(paths, seed) for paths, seed in zip(digits, seeds, strict=True))
-    return preprocess.to_mnist_all(pictures)
+def _draw(digits: Sequence[Sequence[np.ndarray]], seeds: Sequence[int], whole: bool) -> np.ndarray:
+    made = np.zeros((len(digits), SIDE, SIDE), np.uint8)
+    for number, (paths, seed) in enumerate(zip(digits, seeds, strict=True)):
+        try:
+            stages = preprocess.explain(drawing.trace(paths, seed))
+        except preprocess.NoDigitFound:
+            continue
+        if not whole or _is_whole(stages):
+            made[number] = stages.image
+    return made
+
+
+def _is_whole(stages: preprocess.Stages) -> bool:
+    """Whether what was taken for the digit is about as large as all that was drawn."""
+    grey = stages.grey.astype(int)
+    paper = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    inked = np.abs(grey - paper) > 0.4 * np.abs(grey - paper).max()
+    left, top, right, bottom = stages.box
+    for axis, taken in ((0, right - left), (1, bottom - top)):
+        places = np.flatnonzero(inked.any(axis=axis))
+        if taken < 0.85 * (1 + np.ptp(places)):
+            return False
+    return True

@@ -38,6 +38,17 @@ def test_an_image_is_what_to_mnist_makes_of_the_drawn_picture(few):
         assert np.array_equal(made[number], preprocess.to_mnist(picture))
 
 
+def test_what_lost_a_stroke_is_blank_where_whole_digits_are_asked_for():
+    """Two lines far apart: one digit in two pieces, of which ``to_mnist`` takes one."""
+    lines = (np.array([[0, 0], [0, 400]], np.int16), np.array([[400, 0], [400, 400]], np.int16))
+    crossed = (lines[0], np.array([[-150, 200], [150, 200]], np.int16))
+    two = pendigits.Strokes((lines, crossed), np.full(2, 4, np.uint8), np.ones(2, np.int32))
+    found = handwriting.images(two, pens=10).any(axis=(1, 2))
+    whole = handwriting.images(two, pens=10, whole=True).any(axis=(1, 2))
+    assert found.all()
+    assert whole.tolist() == [False, True] * 10
+
+
 def test_no_strokes_make_no_images(capsys):
     none = pendigits.Strokes((), np.zeros(0, np.uint8), np.zeros(0, np.int32))
     assert handwriting.images(none).shape == (0, 28, 28)

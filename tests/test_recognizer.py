@@ -71,16 +71,19 @@ def test_it_abstains_for_digits_upside_down_though_not_for_digits(reader, mnist)
     assert np.mean([not answer.sure for answer in upright]) < 0.05
 
 
-def test_probabilities_are_the_mean_over_nine_moves_tempered(reader, digits):
+@pytest.mark.parametrize("deslanted", [False, True])
+def test_probabilities_are_the_mean_over_nine_moves_of_each_view_tempered(
+    reader, digits, deslanted
+):
     moves = [(rows, columns) for rows in (-1, 0, 1) for columns in (-1, 0, 1)]
     x = digits.x_test[:20]
-    mean = np.mean(
-        [reader.model.predict(ndimage.shift(x, (0, *move), order=0), verbose=0) for move in moves],
-        axis=0,
-    )
+    views = [x, augment.deslant(x)] if deslanted else [x]
+    moved = [ndimage.shift(view, (0, *move), order=0) for view in views for move in moves]
+    mean = np.mean([reader.model.predict(images, verbose=0) for images in moved], axis=0)
     tempered = mean ** (1 / reader.temperature)
     expected = tempered / tempered.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(reader.probabilities(x), expected, atol=1e-4)
+    made = dataclasses.replace(reader, deslanted=deslanted)
+    np.testing.assert_allclose(made.probabilities(x), expected, atol=1e-4)
 
 
 def test_calibrated_confidence_is_near_the_accuracy(reader, digits):
@@ -138,7 +141,9 @@ def test_read_names_digits_from_left_to_right(reader):
 def test_saved_and_loaded_it_answers_alike(reader, digits, tmp_path):
     path = recognizer.save(reader, tmp_path / "reader.keras")
     again = recognizer.load(path)
-    assert (again.temperature, again.threshold) == (reader.temperature, reader.threshold)
+    for name in ("temperature", "threshold", "deslanted"):
+        assert getattr(again, name) == getattr(reader, name)
+    assert again.deslanted
     expected = reader.probabilities(digits.x_test[:50])
     assert np.allclose(again.probabilities(digits.x_test[:50]), expected, atol=1e-6)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["reader.json", "reader.keras"]
@@ -147,7 +152,14 @@ def test_saved_and_loaded_it_answers_alike(reader, digits, tmp_path):
 def test_a_network_without_calibration_is_taken_as_it_is(tmp_path):
     path = models.save(models.build("dense_32_16"), tmp_path / "bare.keras")
     bare = recognizer.load(path)
-    assert (bare.temperature, bare.threshold) == (1.0, 0.9)
+    assert (bare.temperature, bare.threshold, bare.deslanted) == (1.0, 0.9, False)
+
+
+def test_a_calibration_of_an_earlier_state_is_of_digits_as_written(tmp_path):
+    path = models.save(models.build("dense_32_16"), tmp_path / "old.keras")
+    (tmp_path / "old.json").write_text(json.dumps({"temperature": 0.5, "threshold": 0.8}))
+    old = recognizer.load(path)
+    assert (old.temperature, old.threshold, old.deslanted) == (0.5, 0.8, False)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"temperature": 1})])
