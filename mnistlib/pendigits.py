@@ -1,8 +1,9 @@
 """Pen strokes of 10,992 digits by 44 people, as a tablet recorded them.
 
 Imports without TensorFlow. *Pen-Based Recognition of Handwritten Digits* by E. Alpaydin and
-F. Alimoglu 1998, UCI Machine Learning Repository, https://doi.org/10.24432/C5MG6K, under CC BY 4.0.
-The writers were students in Istanbul: their ones have a hook, and their sevens may have a bar.
+F. Alimoglu 1998, UCI Machine Learning Repository, under CC BY 4.0,
+https://archive.ics.uci.edu/ml/datasets/Pen-Based+Recognition+of+Handwritten+Digits.
+Collected at Boğaziçi University, Istanbul: ones have a hook there, and sevens may have a bar.
 """
 
 from __future__ import annotations
