@@ -112,6 +112,13 @@ def writers() -> Iterator[Measurement]:
             yield Measurement(f"{report.DIVIDED} {way}", "divided", {"way": way, "seed": seed})
 
 
+def strokes() -> Iterator[Measurement]:
+    """List what the recognizer owes to 30 writers of pendigits, measured on 14 others."""
+    for seed in range(5):
+        for way in report.LEARNED:
+            yield Measurement(f"recognizer, {way}", "strokes", {"way": way, "seed": seed})
+
+
 def lessons() -> Iterator[Measurement]:
     """List the lessons, whose seconds the teacher's guide names."""
     for path in sorted((FOLDER.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")):
@@ -186,7 +193,7 @@ def write(results: dict, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
-    plans = (quick, steps, full, hands, writers, lessons)
+    plans = (quick, steps, full, hands, writers, strokes, lessons)
     chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()
     if unknown:

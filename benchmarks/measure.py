@@ -295,6 +295,42 @@ def divided(way: str, *, seed: int = 0) -> dict:
     return {"accuracy": metrics.accuracy(y_val, answers)}
 
 
+def strokes(way: str, *, seed: int = 0) -> dict:
+    """Measure the recognizer on MNIST's test digits and on strokes by people it has not seen.
+
+    Args:
+        way: ``report.ALONE``, as it learns where pendigits cannot be had; or with the 30 writers.
+        seed: Fixes the training.
+
+    Returns:
+        ``seconds`` of the training; and for ``MNIST`` and ``14 writers`` the shares of the digits
+        that are answered right (``accuracy``, counting unsure answers too), for which the answer is
+        ``sure``, and that are wrong though sure (``misled``).
+    """
+    from benchmarks.report import ALONE
+    from mnistlib import data, handwriting, recognizer
+
+    digits = data.load("mnist")
+    others = [] if way == ALONE else [handwriting.load()]
+    unseen = handwriting.load("test", pens=1, seed=1)
+    start = time.perf_counter()
+    reader, _ = recognizer.train("cnn_fast", digits, others=others, seed=seed)
+    figures: dict = {"seconds": time.perf_counter() - start}
+    for name, images, labels in (
+        ("MNIST", digits.x_test, digits.y_test),
+        ("14 writers", unseen.images, unseen.labels),
+    ):
+        answers = reader.answer(images)
+        right = np.array([answer.digit for answer in answers]) == labels
+        sure = np.array([answer.sure for answer in answers])
+        figures[name] = {
+            "accuracy": float(right.mean()),
+            "sure": float(sure.mean()),
+            "misled": float((sure & ~right).mean()),
+        }
+    return figures
+
+
 def _matrix_product(side: int = 2048, times: int = 10) -> float:
     """Measure the machine's float32 matrix product, operations a second."""
     from mnistlib._tensorflow import tf

@@ -17,6 +17,8 @@ from mnistlib.metrics import mean_sd, percent
 
 FOLDER = Path(__file__).resolve().parent
 CONVNET = "keras.io mnist_convnet"
+ALONE = "MNIST alone"
+LEARNED = (ALONE, "MNIST and 30 writers")
 DIVIDED = "dense_128, validation digits set aside"
 LONGER_EPOCHS = 10
 MINING = "cnn_fast, hard example mining"
@@ -26,8 +28,15 @@ LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, augmented"
 def table(results: dict) -> str:
     """Word the results as Markdown, one table for each plan; what was not run is left out."""
     parts = []
-    plans = {"quick": _quick, "steps": _steps, "full": _full, "writers": _writers}
-    for plan, rows in (plans | {"lessons": _lessons}).items():
+    plans = {
+        "quick": _quick,
+        "steps": _steps,
+        "full": _full,
+        "writers": _writers,
+        "strokes": _strokes,
+        "lessons": _lessons,
+    }
+    for plan, rows in plans.items():
         if found := list(rows(results)):
             lines = [f"**`python -m benchmarks {plan}`**{_machine(results, plan)}", ""]
             lines += ["| what | measured |", "|---|---|"]
@@ -155,6 +164,19 @@ def _writers(results: dict):
     for way in ("at random", "by writer"):
         if runs := results.get(name := f"{DIVIDED} {way}"):
             yield f"{name}, validation accuracy", mean_sd([run["accuracy"] for run in runs])
+
+
+def _strokes(results: dict):
+    for way in LEARNED:
+        if runs := results.get(name := f"recognizer, {way}"):
+            for kind in ("MNIST", "14 writers"):
+                right, sure, misled = (
+                    mean_sd([run[kind][what] for run in runs])
+                    for what in ("accuracy", "sure", "misled")
+                )
+                what = {"MNIST": "MNIST's test digits", "14 writers": "digits of 14 other writers"}
+                figure = f"{right} right; sure of {sure}, wrong though sure {misled}"
+                yield f"{name}: {what[kind]}", figure
 
 
 def _lessons(results: dict):

@@ -1,4 +1,4 @@
-"""The command line: ``mnistlib`` ``run``, ``train``, ``predict``, ``app`` and ``kaggle``.
+"""The command line: ``run``, ``train``, ``predict``, ``evaluate``, ``app`` and ``kaggle``.
 
 Imports without TensorFlow; only ``run`` loads papermill, and only what trains or predicts loads
 TensorFlow.
@@ -6,17 +6,19 @@ TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mnistlib import DISTRIBUTION, data
+from mnistlib import DISTRIBUTION, data, folders
 from mnistlib import kaggle as kaggle_files
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _FILE = click.Path(exists=True, dir_okay=False)
+_FOLDER = click.Path(exists=True, file_okay=False)
 _MODEL = click.option(
     "--model",
     type=_FILE,
@@ -92,25 +95,45 @@ def run(
 )
 @click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, at least 8]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--mnist-alone", is_flag=True, help="Don't learn from the pen strokes of pendigits.")
+@click.option(
+    "--pictures",
+    type=_FOLDER,
+    help=f"Learn from a folder of your own pictures, too: {folders.WAY}.",
+)
 @click.option(
     "--out",
     required=True,
     type=click.Path(dir_okay=False),
     help="Where to write it, ending in .keras.",
 )
-def train(name: str, epochs: int | None, seed: int, out: str) -> None:
-    """Train a network with data augmentation, measure it, and keep it for `predict` and `app`."""
+def train(
+    name: str, epochs: int | None, seed: int, mnist_alone: bool, pictures: str | None, out: str
+) -> None:
+    """Train a network with data augmentation, measure it, and keep it for `predict` and `app`.
+
+    It learns from MNIST and, where they can be had, from pen strokes of 30 writers (pendigits).
+    """
     _check_goal(out)
     if Path(out).suffix != ".keras":
         raise click.UsageError(f"--out must end in .keras; received {out!r}")
+    own = _labelled(pictures) if pictures else ()
     digits = _load("auto")
 
-    from mnistlib import metrics, models, recognizer
+    from mnistlib import handwriting, metrics, models, recognizer
 
     if name not in models.NAMES:
         known = ", ".join(models.NAMES)
         raise click.UsageError(f"--model must be one of {known}; received {name!r}")
-    made, validation = recognizer.train(name, digits, epochs=epochs, seed=seed, verbose=2)
+    with _notes():
+        mine = [handwriting.from_pictures(own)] if own else []
+        others = [] if mnist_alone else recognizer.of_others(progress=True)
+    others += mine
+    for other in others:
+        click.echo(f"And: {other.source}")
+    made, validation = recognizer.train(
+        name, digits, others=others, epochs=epochs, seed=seed, verbose=2
+    )
     click.echo(f"Validation accuracy {validation}")
     answers = made.probabilities(digits.x_test).argmax(axis=1)
     click.echo(f"Test accuracy {metrics.accuracy_interval(digits.y_test, answers)}")
@@ -118,16 +141,22 @@ def train(name: str, epochs: int | None, seed: int, out: str) -> None:
 
 
 @main.command()
-@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE…")
+@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|FOLDER…")
 @_MODEL
 @click.option("--json", "as_json", is_flag=True, help="Print a list for programs to read.")
 def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
-    """Name the digits in each IMAGE, from left to right; abstain where none is likely enough."""
+    """Name the digits in each IMAGE, from left to right; abstain where none is likely enough.
+
+    Of a FOLDER, all pictures are read, those of its subfolders included.
+    """
     from mnistlib.pictures import PictureError
     from mnistlib.preprocess import NoDigitFound
 
+    found_in = [
+        map(str, _found(picture)) if Path(picture).is_dir() else [picture] for picture in pictures
+    ]
     reader, results, failed = _recognizer(model), [], False
-    for picture in pictures:
+    for picture in itertools.chain(*found_in):
         try:
             found = reader.read(picture)
         except (FileNotFoundError, NoDigitFound, PictureError) as error:
@@ -147,6 +176,33 @@ def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(results, indent=1))
     sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("folder", type=_FOLDER)
+@_MODEL
+@click.option(
+    "--mistakes",
+    default="mistakes.png",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="Where to draw the pictures that were not read right.",
+)
+def evaluate(folder: str, model: str | None, mistakes: str) -> None:
+    """Measure the recognizer on a FOLDER of your own pictures of one digit each.
+
+    A picture's label is the name of its folder (7/anna.jpg), or the first character of its own
+    (7.jpg, 7_anna.jpg).
+    """
+    _check_goal(mistakes, option="--mistakes")
+    labelled = _labelled(folder)
+
+    from mnistlib import evaluation
+
+    readings = evaluation.evaluate(_recognizer(model), labelled)
+    click.echo(evaluation.describe(readings))
+    if written := evaluation.draw_mistakes(readings, mistakes):
+        click.echo(f"The mistakes: {written}")
 
 
 @main.command()
@@ -239,17 +295,45 @@ def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> 
     click.echo(f"Written and checked: {kaggle_files.write_submission(out, labels)}")
 
 
-def _check_goal(out: str) -> None:
+def _labelled(folder: str) -> tuple[folders.Labelled, ...]:
+    """Find the pictures of a folder and their labels; say which have none."""
+    try:
+        found = folders.load(folder)
+    except data.DataError as error:
+        raise click.UsageError(str(error)) from error
+    if not found.pictures:
+        raise click.UsageError(
+            f"none of the {len(found.unlabelled):,} pictures in {folder} has a label: {folders.WAY}"
+        )
+    if found.unlabelled:
+        click.secho(
+            f"Note: passed over, having no label: {', '.join(map(str, found.unlabelled))}",
+            fg="yellow",
+            err=True,
+        )
+    return found.pictures
+
+
+def _found(folder: str) -> list[Path]:
+    try:
+        return folders.find(folder)
+    except data.DataError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _check_goal(out: str, *, option: str = "--out") -> None:
     """Refuse a wrong path before the training, so that it is not found out after it."""
     if not Path(out).resolve().parent.is_dir():
-        raise click.UsageError(f"--out: there is no folder {Path(out).resolve().parent}")
+        raise click.UsageError(f"{option}: there is no folder {Path(out).resolve().parent}")
 
 
 def _recognizer(model: str | None) -> Recognizer:
     from mnistlib import recognizer
 
     if model is None:
-        return recognizer.ready(_load("auto", err=True))
+        digits = _load("auto", err=True)
+        with _notes():
+            return recognizer.ready(digits)
     try:
         return recognizer.load(model)
     except ValueError as error:
@@ -261,18 +345,25 @@ def _load(source: str, *, err: bool = False) -> data.Digits:
     if named := os.environ.get(data.ENVIRONMENT_VARIABLE):
         # The kernels run in other folders.
         os.environ[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
+    with _notes():
+        digits = data.load(source)
+    click.echo(f"Data: {digits.source}", err=err)
+    return digits
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """Say what is warned of as a note, and what data cannot be had as an error of the command."""
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         try:
-            digits = data.load(source)
+            yield
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         except data.DataUnavailable as error:
             raise click.ClickException(str(error)) from error
     for note in notes:
         click.secho(f"Note: {note.message}", fg="yellow", err=True)
-    click.echo(f"Data: {digits.source}", err=err)
-    return digits
 
 
 def _table(results: Sequence[Result]) -> str:

@@ -102,16 +102,33 @@ def strokes(sign: int | str, seed: int) -> np.ndarray:
         ValueError: The sign is not known.
     """
     draw = np.random.default_rng(seed)
-    coverage = _written(sign, draw)
-    # Room on the canvas, in a place of its own.
-    size = np.array(coverage.size)
-    columns, rows = np.clip(size * draw.uniform(1.05, 1.9, 2), 120, 500).astype(int)
-    left, top = (draw.uniform(0, 1, 2) * np.maximum((columns, rows) - size, 0)).astype(int)
-    dark, light = _INKS[draw.integers(len(_INKS))], _PAPERS[draw.integers(len(_PAPERS))]
-    ink, paper = (light, dark) if draw.random() < 0.3 else (dark, light)
-    canvas = Image.new("RGB", (int(columns), int(rows)), paper)
-    canvas.paste(ink, (int(left), int(top)), coverage)
-    return np.asarray(canvas)
+    return _on_canvas(_written(sign, draw), draw)
+
+
+def trace(paths: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """Draw strokes that somebody wrote, as on a draw pad, with a pen that changes with the seed.
+
+    Pen and canvas are varied as by ``strokes``; the hand is the writer's and stays as it is.
+
+    Args:
+        paths: Strokes, each (points, 2), x to the right and y down, such as one digit of
+            ``pendigits``.
+        seed: The same seed gives the same picture.
+
+    Returns:
+        uint8 (height, width, 3), sides of 120 to some 430 pixels.
+
+    Raises:
+        ValueError: There is no point to draw.
+    """
+    if not any(map(len, paths)):
+        raise ValueError(f"paths must hold at least one point; received {paths!r}")
+    draw = np.random.default_rng(seed)
+    points = np.concatenate(paths).astype(float)
+    height = draw.uniform(60, 200)
+    factor = height / max(np.ptp(points, axis=0).max(), 1)
+    scaled = [np.asarray(path, float) * factor for path in paths if len(path)]
+    return _on_canvas(_inked(scaled, *_pen(height, draw)), draw)
 
 
 def sheet(signs: Sequence[int | str], seed: int) -> np.ndarray:
@@ -237,7 +254,16 @@ def _written(sign: int | str, draw: np.random.Generator) -> Image.Image:
         (path + draw.normal(0, 0.018, path.shape) - 0.5) * (width, height) @ (turn @ lean).T
         for path in map(_path, way.split(";"))
     ]
-    pen, flat = height * draw.uniform(0.025, 0.13), draw.uniform(0.5, 1)
+    return _inked(paths, *_pen(height, draw))
+
+
+def _pen(height: float, draw: np.random.Generator) -> tuple[float, float]:
+    """Take a pen for a digit of this height: its width, pixels, and how flat its tip is, 0.5–1."""
+    return height * draw.uniform(0.025, 0.13), draw.uniform(0.5, 1)
+
+
+def _inked(paths: Sequence[np.ndarray], pen: float, flat: float) -> Image.Image:
+    """Draw strokes; how far each pixel is covered, mode "L", with a margin of a pen's width."""
     low = np.min([path.min(axis=0) for path in paths], axis=0) - pen
     high = np.max([path.max(axis=0) for path in paths], axis=0) + pen
     # Drawn at four times the size and reduced: smooth edges.
@@ -247,6 +273,19 @@ def _written(sign: int | str, draw: np.random.Generator) -> Image.Image:
         for x, y in (_dense(path) - low) * 4:
             canvas.ellipse((x - 2 * pen, y - 2 * pen * flat, x + 2 * pen, y + 2 * pen * flat), 255)
     return large.reduce(4)
+
+
+def _on_canvas(coverage: Image.Image, draw: np.random.Generator) -> np.ndarray:
+    """Paste what was written onto a canvas: its size, place and colours are drawn anew."""
+    # Room on the canvas, in a place of its own.
+    size = np.array(coverage.size)
+    columns, rows = np.clip(size * draw.uniform(1.05, 1.9, 2), 120, 500).astype(int)
+    left, top = (draw.uniform(0, 1, 2) * np.maximum((columns, rows) - size, 0)).astype(int)
+    dark, light = _INKS[draw.integers(len(_INKS))], _PAPERS[draw.integers(len(_PAPERS))]
+    ink, paper = (light, dark) if draw.random() < 0.3 else (dark, light)
+    canvas = Image.new("RGB", (int(columns), int(rows)), paper)
+    canvas.paste(ink, (int(left), int(top)), coverage)
+    return np.asarray(canvas)
 
 
 def _path(words: str) -> np.ndarray:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pooch
 import pytest
 from hypothesis import settings
 from ports import closed_port
 
-from mnistlib import data
+from mnistlib import DISTRIBUTION, data, pendigits
 
 # A slow machine is no failure, and nothing is written beside the code.
 settings.register_profile("mnistlib", deadline=None, database=None)
@@ -86,12 +88,35 @@ def nowhere(tmp_path, monkeypatch) -> SimpleNamespace:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     addresses = tuple((f"http://127.0.0.1:{closed_port()}/", files) for _, files in data.ADDRESSES)
     monkeypatch.setattr(data, "ADDRESSES", addresses)
+    monkeypatch.setattr(pendigits, "ADDRESS", addresses[0][0])
     (tmp_path / "keras" / "datasets").mkdir(parents=True)
     return SimpleNamespace(
         keras=tmp_path / "keras" / "datasets" / "mnist.npz",
         cache=tmp_path / "cache",
         refused=addresses,
     )
+
+
+@pytest.fixture
+def few_writers(nowhere, monkeypatch) -> Callable[[], None]:
+    """When called, small files in the form of pendigits lie in the cache, as if downloaded.
+
+    Ones with a hook, 120 to learn from and 30 to try: each a stroke of three points.
+    """
+
+    def write() -> None:
+        folder, sums = Path(pooch.os_cache(DISTRIBUTION)), {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, count in zip(pendigits.FILES, (120, 30), strict=True):
+            lines = []
+            for number in range(count):
+                lines += [f'.SEGMENT DIGIT {number} ? "1"', f".COMMENT 1 {number % 6 + 1} {number}"]
+                lines += [".PEN_DOWN", f"{number} 400", "90 450", "90 200", ".PEN_UP", ".DT 100"]
+            (folder / name).write_text("\n".join(lines))
+            sums[name] = f"sha256:{hashlib.sha256((folder / name).read_bytes()).hexdigest()}"
+        monkeypatch.setattr(pendigits, "FILES", sums)
+
+    return write
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from small_series import PARAMETERS, RECORDS, write_bounds, write_notebook, write_series
 
-from mnistlib import data, drawing, kaggle
+from mnistlib import cli, data, drawing, kaggle
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sysconfig.get_path("scripts")) / "mnistlib"
@@ -207,7 +208,7 @@ def trained(digits, tmp_path_factory):
     """A network that ``mnistlib train`` wrote, and what it said."""
     folder = tmp_path_factory.mktemp("trained")
     done = subprocess.run(
-        [COMMAND, "train", "--model", "cnn_fast", "--epochs", "2", "--out", "fast.keras"],
+        [COMMAND, "train", "--mnist-alone", "--epochs", "2", "--out", "fast.keras"],
         cwd=folder,
         env=os.environ | {"KERAS_HOME": str(folder)},
         capture_output=True,
@@ -284,3 +285,60 @@ def test_predict_refuses_a_model_that_is_none(mnistlib, tmp_path):
     assert done.returncode == 2
     assert "--model: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_predict_reads_the_pictures_of_a_folder(mnistlib, trained, tmp_path):
+    folder = tmp_path / "photos" / "more"
+    folder.mkdir(parents=True)
+    write_pictures(folder)
+    done = mnistlib("predict", "photos", "--json", "--model", trained[0])
+    assert done.returncode == 1
+    names = [result["picture"].rpartition("/")[2] for result in json.loads(done.stdout)]
+    assert names == ["seven.png", "three.jpg", "wrong.png"]
+
+
+def test_evaluate_measures_a_folder_and_draws_the_mistakes(mnistlib, trained, tmp_path):
+    (tmp_path / "photos" / "7").mkdir(parents=True)
+    write_pictures(tmp_path / "photos" / "7")
+    Image.fromarray(drawing.strokes(2, 2)).save(tmp_path / "photos" / "2_anna.png")
+    (tmp_path / "photos" / "IMG_1.jpg").touch()
+    done = mnistlib("evaluate", "photos", "--model", trained[0], "--mistakes", "wrong.png")
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    # Right are the seven and the two; not one digit are the sheet and what is no picture.
+    assert re.fullmatch(r"Accuracy 50\.00 % \(95 % interval .*\) of 4 pictures", first)
+    assert "7/three.jpg: is 7, read as 7 (" in done.stdout
+    assert "passed over, having no label: photos/IMG_1.jpg" in done.stderr
+    assert (tmp_path / "wrong.png").is_file()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_a_folder_without_labels_is_refused_with_the_way_out(mnistlib, tmp_path, command):
+    (tmp_path / "photos").mkdir()
+    write_pictures(tmp_path / "photos")
+    more = ("photos",) if command == "evaluate" else ("--pictures", "photos", "--out", "x.keras")
+    done = mnistlib(command, *more)
+    assert done.returncode == 2
+    assert "none of the 3 pictures in photos has a label: a picture's label is" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_train_learns_from_strokes_and_from_own_pictures(few_writers, tmp_path):
+    few_writers()
+    Image.fromarray(drawing.strokes(7, 2)).save(tmp_path / "7.png")
+    out = tmp_path / "mine.keras"
+    given = ["train", "--model", "dense_32_16", "--epochs", "1", "--pictures", str(tmp_path)]
+    done = CliRunner().invoke(cli.main, [*given, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "And: pendigits, 120 digits by 6 writers, drawn with 2 pens" in done.output
+    assert "And: own pictures: 1, each 20 times" in done.output
+    assert out.is_file()
+
+
+def test_train_says_so_where_the_strokes_cannot_be_had(nowhere, tmp_path):
+    given = ["train", "--model", "dense_32_16", "--epochs", "1", "--out", str(tmp_path / "x.keras")]
+    said = CliRunner().invoke(cli.main, given)
+    assert said.exit_code == 0, said.output
+    assert "Note: The recognizer knows no other handwriting than MNIST's" in said.stderr
+    alone = CliRunner().invoke(cli.main, [*given, "--mnist-alone"])
+    assert "knows no other" not in alone.stderr

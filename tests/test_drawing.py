@@ -60,3 +60,47 @@ def test_trials_are_three_kinds_each_with_its_labels(digits):
     photographs, labels = found["rendered photographs"]
     assert np.array_equal(photographs[2], drawing.photograph(digits.x_test[2], seed=2))
     assert np.array_equal(labels, digits.y_test[:5])
+
+
+def test_traced_strokes_are_where_the_pen_went():
+    """A cross of two long strokes, and a dot in its upper right corner."""
+    paths = [np.array([[0, 50], [100, 50]]), np.array([[50, 0], [50, 100]]), np.array([[95, 5]])]
+    for seed in range(20):
+        picture = drawing.trace(paths, seed).astype(int)
+        colours, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
+        paper = colours[counts.argmax()]
+        inked = np.abs(picture - paper).sum(axis=2) > 100
+        rows, columns = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))
+        cross = inked[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        height, width = cross.shape
+        assert cross[height // 2].mean() > 0.95
+        assert cross[:, width // 2].mean() > 0.95
+        assert cross[: height // 4, 3 * width // 4 :].any()
+        for corner in (cross[: height // 4, : width // 4], cross[3 * height // 4 :, : width // 4]):
+            assert not corner.any()
+
+
+def test_traced_strokes_vary_in_pen_size_and_colours_but_not_in_their_proportions():
+    paths = [np.array([[0, 0], [100, 0], [100, 200], [0, 200]])]
+    pictures = [drawing.trace(paths, seed) for seed in range(30)]
+    assert np.array_equal(pictures[0], drawing.trace(paths, 0))
+    assert all(120 <= side <= 430 for picture in pictures for side in picture.shape[:2])
+    assert all(picture.shape[2] == 3 for picture in pictures)
+    shares, lighter = [], []
+    for picture in pictures:
+        grey = picture.astype(int).sum(axis=2)
+        values, counts = np.unique(grey, return_counts=True)
+        paper = values[counts.argmax()]
+        inked = np.abs(grey - paper) > 100
+        rows, columns = (np.ptp(np.flatnonzero(inked.any(axis=axis))) for axis in (1, 0))
+        assert 0.45 < columns / rows < 0.62
+        shares.append(inked.sum() / rows**2)
+        lighter.append(grey[inked].mean() > paper)
+    assert max(shares) > 2 * min(shares)
+    assert 0 < sum(lighter) < len(lighter)
+
+
+@pytest.mark.parametrize("paths", [[], [np.zeros((0, 2))]])
+def test_strokes_without_a_point_are_refused(paths):
+    with pytest.raises(ValueError, match="paths must hold at least one point"):
+        drawing.trace(paths, 0)

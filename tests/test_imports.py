@@ -16,20 +16,22 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "kaggle", "metrics"),
-        *("pictures", "questions", "results", "writers"),
+        *("_rules", "data", "drawing", "folders", "kaggle", "metrics"),
+        *("pendigits", "pictures", "questions", "results", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
-    2: {"loop", "models", "saving"},
+    2: {"handwriting", "loop", "models", "saving"},
     3: {"compiling", "diagrams", "folds", "plots", "training"},
     4: {"recognizer"},
-    5: {"batch"},
+    5: {"batch", "evaluation"},
     6: {"app", "cli"},
     7: {"__main__"},
 }
 SAME_LEVEL = {
+    "folders": {"data"},
     "kaggle": {"data"},
     "metrics": {"data"},
+    "pendigits": {"data"},
     "results": {"data"},
     "writers": {"data"},
     "allowlist": {"sizes"},
@@ -40,7 +42,7 @@ SAME_LEVEL = {
     "cli": {"app"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}
-WITHOUT_TENSORFLOW = sorted(LEVELS[0] | LEVELS[1] | {"plots"})
+WITHOUT_TENSORFLOW = sorted(LEVELS[0] | LEVELS[1] | {"handwriting", "plots"})
 MODULES = {
     "mnistlib" if path.stem == "__init__" else path.stem: path.read_text(encoding="utf-8")
     for path in PACKAGE.glob("*.py")

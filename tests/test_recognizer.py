@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mnistlib import augment, data, drawing, metrics, models, preprocess, recognizer
+from mnistlib import (
+    augment,
+    data,
+    drawing,
+    handwriting,
+    metrics,
+    models,
+    preprocess,
+    recognizer,
+)
 
 
 def accuracy(reader, pictures, labels):
@@ -62,16 +71,19 @@ def test_it_abstains_for_digits_upside_down_though_not_for_digits(reader, mnist)
     assert np.mean([not answer.sure for answer in upright]) < 0.05
 
 
-def test_probabilities_are_the_mean_over_nine_moves_tempered(reader, digits):
+@pytest.mark.parametrize("deslanted", [False, True])
+def test_probabilities_are_the_mean_over_nine_moves_of_each_view_tempered(
+    reader, digits, deslanted
+):
     moves = [(rows, columns) for rows in (-1, 0, 1) for columns in (-1, 0, 1)]
     x = digits.x_test[:20]
-    mean = np.mean(
-        [reader.model.predict(ndimage.shift(x, (0, *move), order=0), verbose=0) for move in moves],
-        axis=0,
-    )
+    views = [x, augment.deslant(x)] if deslanted else [x]
+    moved = [ndimage.shift(view, (0, *move), order=0) for view in views for move in moves]
+    mean = np.mean([reader.model.predict(images, verbose=0) for images in moved], axis=0)
     tempered = mean ** (1 / reader.temperature)
     expected = tempered / tempered.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(reader.probabilities(x), expected, atol=1e-4)
+    made = dataclasses.replace(reader, deslanted=deslanted)
+    np.testing.assert_allclose(made.probabilities(x), expected, atol=1e-4)
 
 
 def test_calibrated_confidence_is_near_the_accuracy(reader, digits):
@@ -129,7 +141,9 @@ def test_read_names_digits_from_left_to_right(reader):
 def test_saved_and_loaded_it_answers_alike(reader, digits, tmp_path):
     path = recognizer.save(reader, tmp_path / "reader.keras")
     again = recognizer.load(path)
-    assert (again.temperature, again.threshold) == (reader.temperature, reader.threshold)
+    for name in ("temperature", "threshold", "deslanted"):
+        assert getattr(again, name) == getattr(reader, name)
+    assert again.deslanted
     expected = reader.probabilities(digits.x_test[:50])
     assert np.allclose(again.probabilities(digits.x_test[:50]), expected, atol=1e-6)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["reader.json", "reader.keras"]
@@ -138,7 +152,14 @@ def test_saved_and_loaded_it_answers_alike(reader, digits, tmp_path):
 def test_a_network_without_calibration_is_taken_as_it_is(tmp_path):
     path = models.save(models.build("dense_32_16"), tmp_path / "bare.keras")
     bare = recognizer.load(path)
-    assert (bare.temperature, bare.threshold) == (1.0, 0.9)
+    assert (bare.temperature, bare.threshold, bare.deslanted) == (1.0, 0.9, False)
+
+
+def test_a_calibration_of_an_earlier_state_is_of_digits_as_written(tmp_path):
+    path = models.save(models.build("dense_32_16"), tmp_path / "old.keras")
+    (tmp_path / "old.json").write_text(json.dumps({"temperature": 0.5, "threshold": 0.8}))
+    old = recognizer.load(path)
+    assert (old.temperature, old.threshold, old.deslanted) == (0.5, 0.8, False)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"temperature": 1})])
@@ -158,20 +179,59 @@ def test_a_network_for_something_else_is_refused(tmp_path):
         recognizer.load(path)
 
 
-def test_ready_trains_once_and_keeps_the_result(nowhere, monkeypatch, capsys):
+@pytest.fixture
+def quickly(monkeypatch):
+    """Training cut to an epoch; the list gets what each was given to learn from."""
     trained = []
     train = recognizer.train
 
-    def counted(*arguments, **keywords):
-        trained.append(arguments)
-        return train(*arguments, **keywords, epochs=1)
+    def counted(*arguments, others, **keywords):
+        trained.append([len(other) for other in others])
+        return train(*arguments, others=others, **keywords, epochs=1)
 
     monkeypatch.setattr(recognizer, "train", counted)
+    return trained
+
+
+def test_ready_trains_once_and_keeps_the_result(nowhere, quickly, capsys):
     digits = data.load("sample")
-    first = recognizer.ready(digits)
+    with pytest.warns(UserWarning, match="knows no other handwriting than MNIST's.* pendigits"):
+        first = recognizer.ready(digits)
     assert "training cnn_fast once" in capsys.readouterr().err
-    again = recognizer.ready(digits)
-    assert len(trained) == 1
+    with pytest.warns(UserWarning, match="knows no other handwriting"):
+        again = recognizer.ready(digits)
+    assert quickly == [[]]
     assert again.threshold == first.threshold
     kept = {path.name for path in nowhere.cache.rglob("recognizer*")}
-    assert kept == {"recognizer-2-sample.keras", "recognizer-2-sample.json"}
+    assert kept == {"recognizer-3-sample.keras", "recognizer-3-sample.json"}
+
+
+def test_ready_learns_from_other_writers_as_soon_as_they_can_be_had(
+    nowhere, quickly, few_writers, recwarn
+):
+    digits = data.load("sample")
+    with pytest.warns(UserWarning, match="knows no other handwriting"):
+        recognizer.ready(digits)
+    few_writers()
+    recwarn.clear()
+    recognizer.ready(digits)
+    recognizer.ready(digits)
+    assert quickly == [[], [240]]
+    assert [str(note.message) for note in recwarn if note.category is UserWarning] == []
+    kept = {path.stem for path in nowhere.cache.rglob("recognizer*")}
+    assert kept == {"recognizer-3-sample", "recognizer-3-sample-pendigits"}
+
+
+def test_it_learns_what_other_writers_write(sample):
+    """Images of one kind that MNIST does not have, all of one label."""
+    few = dataclasses.replace(sample, x_train=sample.x_train[:500], y_train=sample.y_train[:500])
+    stripes = np.zeros((200, 28, 28), np.uint8)
+    stripes[:, 6:22, 8:20:4] = 255
+    other = handwriting.Handwriting(
+        stripes, np.full(200, 7, np.uint8), np.zeros(200, np.int32), "stripes"
+    )
+    with_them, _ = recognizer.train("dense_32_16", few, others=[other])
+    without, _ = recognizer.train("dense_32_16", few)
+    learned, guessed = (made.probabilities(stripes[:1])[0, 7] for made in (with_them, without))
+    assert learned > 0.7
+    assert guessed < 0.4
