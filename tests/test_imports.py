@@ -16,7 +16,7 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "kaggle", "metrics"),
+        *("_rules", "data", "drawing", "kaggle", "lines", "metrics"),
         *("pictures", "questions", "results", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
