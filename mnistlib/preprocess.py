@@ -378,15 +378,17 @@ def _groups(mask: np.ndarray, *, by_line: bool = False) -> list[np.ndarray]:
         homes = [
             group
             for group in groups
-            if any(stroke.belongs_to(other) for other in group)
+            if any(stroke.belongs_to(other) or (by_line and stroke.tops(other)) for other in group)
             and all(_may_join(stroke, other, on) for other in group)
         ]
         # Between two lines, a fragment belongs to the nearer digit.
-        home = min(homes, key=stroke.gap_to) if on and homes else next(iter(homes), None)
+        home = min(homes, key=stroke.strangeness) if on and homes else next(iter(homes), None)
         if home is None:
             groups.append([stroke])
         else:
             home.append(stroke)
+    if by_line:
+        groups = _with_their_bars(groups, on)
     # What is far smaller than the largest is a speck, a comma or a stain, but no digit.
     masks = [np.isin(labels, [stroke.number for stroke in group]) for group in groups]
     sizes = [_longest(_box(group)) for group in masks]
@@ -412,6 +414,35 @@ def _lines_of_strokes(strokes: list[_Stroke]) -> dict[int, int]:
     return {tall[place].number: line for line, places in enumerate(found) for place in places}
 
 
+def _with_their_bars(groups: list[list[_Stroke]], on: dict[int, int]) -> list[list[_Stroke]]:
+    """Give a bar back to the digit beside which it stands, where that is in pieces itself."""
+    kept: list[list[_Stroke]] = []
+    for group in sorted(groups, key=lambda group: -sum(stroke.area for stroke in group)):
+        bar = _around(group)
+        homes = [
+            home
+            for home in kept
+            if bar.tops(_around(home)) and all(_may_join(a, b, on) for a in group for b in home)
+        ]
+        if homes:
+            homes[0].extend(group)
+        else:
+            kept.append(group)
+    return kept
+
+
+def _around(group: list[_Stroke]) -> _Stroke:
+    """Take the strokes of a group as one."""
+    return _Stroke(
+        number=group[0].number,
+        top=min(stroke.top for stroke in group),
+        bottom=max(stroke.bottom for stroke in group),
+        left=min(stroke.left for stroke in group),
+        right=max(stroke.right for stroke in group),
+        area=sum(stroke.area for stroke in group),
+    )
+
+
 def _may_join(one: _Stroke, other: _Stroke, on: dict[int, int]) -> bool:
     apart = {on[stroke.number] for stroke in (one, other) if stroke.number in on}
     return len(apart) < 2
@@ -432,9 +463,25 @@ class _Stroke:
     def size(self) -> int:
         return max(self.bottom - self.top, self.right - self.left)
 
-    def gap_to(self, others: Iterable[_Stroke]) -> float:
-        """Rows between this one and the nearest of the others; negative where they overlap."""
-        return min(max(self.top, o.top) - min(self.bottom, o.bottom) for o in others)
+    def tops(self, other: _Stroke) -> bool:
+        """Whether this is a bar beside the upper half of the other, as of a five in two strokes.
+
+        Signs stand lower (a minus, a comma) or further off.
+        """
+        height = other.bottom - other.top
+        across = max(self.left, other.left) - min(self.right, other.right)
+        low = other.top + 0.5 * height
+        return (
+            self.bottom - self.top < 0.45 * height
+            and self.bottom < low
+            and across <= 0.12 * height
+            and other.top - self.bottom <= 0.3 * height
+        )
+
+    def strangeness(self, others: list[_Stroke]) -> tuple[bool, int]:
+        """Compare homes of a fragment: one whose bar it is comes first, then the nearest."""
+        gaps = (max(self.top, o.top) - min(self.bottom, o.bottom) for o in others)
+        return not any(self.tops(other) for other in others), min(gaps)
 
     def frames(self, other: _Stroke) -> bool:
         """Whether the other, of a digit's size, stands within this one's edges, free of them."""

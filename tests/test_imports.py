@@ -16,7 +16,7 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "kaggle", "lines", "metrics"),
+        *("_rules", "data", "drawing", "kaggle", "lines", "metrics", "pages"),
         *("pictures", "questions", "results", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
