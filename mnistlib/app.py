@@ -4,6 +4,7 @@ Only the functions here load gradio, which is an optional requirement.
 """
 
 import base64
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -176,8 +177,10 @@ def _answer(recognizer: Recognizer, picture: bytes | str | None):
     shares = {str(number): share for number, share in answer.top}
     words = "" if answer.sure else "Not sure: no digit is likely enough. "
     if len(found) > 1:
-        numbers = " ".join(str(one.digit) if one.sure else "?" for _, one in found)
-        words += f"From left to right: {numbers}. Above is the largest."
+        rows = itertools.groupby(found, key=lambda pair: pair[0].line)
+        read = [" ".join(str(one.digit) if one.sure else "?" for _, one in row) for _, row in rows]
+        order = "From left to right" if len(read) == 1 else "Line by line"
+        words += f"{order}: {' / '.join(read)}. Above is the largest."
     large = Image.fromarray(digit.image).resize((224, 224), Image.Resampling.NEAREST)
     return shares, large, words
 

@@ -145,9 +145,10 @@ def train(
 @_MODEL
 @click.option("--json", "as_json", is_flag=True, help="Print a list for programs to read.")
 def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
-    """Name the digits in each IMAGE, from left to right; abstain where none is likely enough.
+    """Name the digits in each IMAGE, line by line; abstain where none is likely enough.
 
-    Of a FOLDER, all pictures are read, those of its subfolders included.
+    Digits stand in the order of reading, lines apart by " / ". Of a FOLDER, all pictures are read,
+    those of its subfolders included.
     """
     from mnistlib.pictures import PictureError
     from mnistlib.preprocess import NoDigitFound
@@ -167,12 +168,20 @@ def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
                 click.echo(f"{picture}: {error}", err=True)
             continue
         digits = [
-            {"digit": answer.digit, "sure": answer.sure, "box": digit.box, "top": answer.top}
+            {
+                "digit": answer.digit,
+                "sure": answer.sure,
+                "line": digit.line,
+                "box": digit.box,
+                "top": answer.top,
+            }
             for digit, answer in found
         ]
         results.append({"picture": picture, "digits": digits})
         if not as_json:
-            click.echo(f"{picture}: {'; '.join(str(answer) for _, answer in found)}")
+            rows = itertools.groupby(found, key=lambda pair: pair[0].line)
+            words = ("; ".join(str(answer) for _, answer in row) for _, row in rows)
+            click.echo(f"{picture}: {' / '.join(words)}")
     if as_json:
         click.echo(json.dumps(results, indent=1))
     sys.exit(1 if failed else 0)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
+from mnistlib import lines
 from mnistlib.data import SIDE
 from mnistlib.pictures import Picture, read
 
@@ -41,10 +42,12 @@ class Digit:
         image: uint8 (28, 28), as MNIST would hold it.
         box: Its left, top, right and bottom edge in the picture, pixels. As in Pillow, the pixels
             at ``right`` and ``bottom`` are just outside.
+        line: The line it stands on, counted from 0 at the top of the picture.
     """
 
     image: np.ndarray
     box: tuple[int, int, int, int]
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,11 @@ def explain(picture: Picture, *, without: Collection[str] = ()) -> Stages:
 
 
 def segment(picture: Picture) -> list[Digit]:
-    """Find the digits of a picture, from left to right.
+    """Find the digits of a picture: line by line from the top, each line from left to right.
 
-    Strokes that stand above one another or nearly touch belong together; digits written into each
-    other are not parted.
+    Strokes that stand above one another or nearly touch belong together, unless they stand on
+    different lines; digits written into each other are not parted. Lines may be tilted by up to 20
+    degrees.
 
     Raises:
         NoDigitFound: As ``to_mnist``.
@@ -132,7 +136,9 @@ def segment(picture: Picture) -> list[Digit]:
     grey, factor = _grey(image)
     ink, mask = _ink_and_mask(grey, frozenset())
     found = []
-    for group in sorted(_groups(mask), key=_box):
+    groups = _groups(mask, by_line=True)
+    places = lines.find([_box(group) for group in groups])
+    for line, group in ((line, groups[n]) for line, row in enumerate(places) for n in row):
         left, top, right, bottom = (edge / factor for edge in _box(group))
         # The sides were rounded when the picture shrank: the digit ends within the picture.
         width, height = image.size
@@ -142,7 +148,7 @@ def segment(picture: Picture) -> list[Digit]:
             min(width, math.ceil(right)),
             min(height, math.ceil(bottom)),
         )
-        found.append(Digit(image=_normalized(group, ink, frozenset())[1], box=box))
+        found.append(Digit(_normalized(group, ink, frozenset())[1], box, line))
     return found
 
 
@@ -350,8 +356,11 @@ def _erase_line(
             clean[run[0] : run[1], column] = False
 
 
-def _groups(mask: np.ndarray) -> list[np.ndarray]:
-    """Gather the strokes of each digit: one bool (height, width) for each."""
+def _groups(mask: np.ndarray, *, by_line: bool = False) -> list[np.ndarray]:
+    """Gather the strokes of each digit: one bool (height, width) for each.
+
+    With ``by_line``, strokes that stand on different lines are kept apart.
+    """
     labels, boxes, areas = _pieces(mask)
     strokes = [
         _Stroke(number, rows.start, rows.stop, columns.start, columns.stop, area)
@@ -363,13 +372,23 @@ def _groups(mask: np.ndarray) -> list[np.ndarray]:
         raise NoDigitFound("the picture holds specks, but nothing as large as a digit")
     largest = max(stroke.area for stroke in strokes)
     strokes = [s for s in strokes if s.size >= 0.12 * tallest and s.area >= 0.02 * largest]
+    on = _lines_of_strokes(strokes) if by_line else {}
     groups: list[list[_Stroke]] = []
     for stroke in sorted(strokes, key=lambda stroke: -stroke.area):
-        home = next((g for g in groups if any(stroke.belongs_to(other) for other in g)), None)
+        homes = [
+            group
+            for group in groups
+            if any(stroke.belongs_to(other) or (by_line and stroke.tops(other)) for other in group)
+            and all(_may_join(stroke, other, on) for other in group)
+        ]
+        # Between two lines, a fragment belongs to the nearer digit.
+        home = min(homes, key=stroke.strangeness) if on and homes else next(iter(homes), None)
         if home is None:
             groups.append([stroke])
         else:
             home.append(stroke)
+    if by_line:
+        groups = _with_their_bars(groups, on)
     # What is far smaller than the largest is a speck, a comma or a stain, but no digit.
     masks = [np.isin(labels, [stroke.number for stroke in group]) for group in groups]
     sizes = [_longest(_box(group)) for group in masks]
@@ -381,6 +400,52 @@ def _groups(mask: np.ndarray) -> list[np.ndarray]:
     if not masks:
         raise NoDigitFound("the picture holds blots, but no strokes that could be a digit")
     return masks
+
+
+def _lines_of_strokes(strokes: list[_Stroke]) -> dict[int, int]:
+    """Say on which line the tall strokes stand: their number → the line; empty if on one only."""
+    tallest = max(stroke.bottom - stroke.top for stroke in strokes)
+    tall = [s for s in strokes if s.bottom - s.top >= 0.45 * tallest]
+    found = lines.find([(s.left, s.top, s.right, s.bottom) for s in tall])
+    # What stands alone above or below may be half of a digit in two pieces, unless the other line
+    # is a line beyond doubt.
+    if len(found) < 2 or max(map(len, found)) < 2:
+        return {}
+    return {tall[place].number: line for line, places in enumerate(found) for place in places}
+
+
+def _with_their_bars(groups: list[list[_Stroke]], on: dict[int, int]) -> list[list[_Stroke]]:
+    """Give a bar back to the digit beside which it stands, where that is in pieces itself."""
+    kept: list[list[_Stroke]] = []
+    for group in sorted(groups, key=lambda group: -sum(stroke.area for stroke in group)):
+        bar = _around(group)
+        homes = [
+            home
+            for home in kept
+            if bar.tops(_around(home)) and all(_may_join(a, b, on) for a in group for b in home)
+        ]
+        if homes:
+            homes[0].extend(group)
+        else:
+            kept.append(group)
+    return kept
+
+
+def _around(group: list[_Stroke]) -> _Stroke:
+    """Take the strokes of a group as one."""
+    return _Stroke(
+        number=group[0].number,
+        top=min(stroke.top for stroke in group),
+        bottom=max(stroke.bottom for stroke in group),
+        left=min(stroke.left for stroke in group),
+        right=max(stroke.right for stroke in group),
+        area=sum(stroke.area for stroke in group),
+    )
+
+
+def _may_join(one: _Stroke, other: _Stroke, on: dict[int, int]) -> bool:
+    apart = {on[stroke.number] for stroke in (one, other) if stroke.number in on}
+    return len(apart) < 2
 
 
 @dataclass(frozen=True)
@@ -397,6 +462,26 @@ class _Stroke:
     @property
     def size(self) -> int:
         return max(self.bottom - self.top, self.right - self.left)
+
+    def tops(self, other: _Stroke) -> bool:
+        """Whether this is a bar beside the upper half of the other, as of a five in two strokes.
+
+        Signs stand lower (a minus, a comma) or further off.
+        """
+        height = other.bottom - other.top
+        across = max(self.left, other.left) - min(self.right, other.right)
+        low = other.top + 0.5 * height
+        return (
+            self.bottom - self.top < 0.45 * height
+            and self.bottom < low
+            and across <= 0.12 * height
+            and other.top - self.bottom <= 0.3 * height
+        )
+
+    def strangeness(self, others: list[_Stroke]) -> tuple[bool, int]:
+        """Compare homes of a fragment: one whose bar it is comes first, then the nearest."""
+        gaps = (max(self.top, o.top) - min(self.bottom, o.bottom) for o in others)
+        return not any(self.tops(other) for other in others), min(gaps)
 
     def frames(self, other: _Stroke) -> bool:
         """Whether the other, of a digit's size, stands within this one's edges, free of them."""

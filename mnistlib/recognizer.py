@@ -89,7 +89,7 @@ class Recognizer:
         ]
 
     def read(self, picture: Picture) -> list[tuple[preprocess.Digit, Answer]]:
-        """Find the digits of a picture, from left to right, and name each.
+        """Find the digits of a picture, line by line, each from left to right, and name each.
 
         Raises:
             NoDigitFound: The picture holds none.

@@ -198,6 +198,14 @@ def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):
     assert "cannot be read" in app._answer(reader, str(wrong))[2]
 
 
+def test_several_lines_are_told_apart(reader):
+    page = np.full((300, 300), 255, np.uint8)
+    for top in (30, 150):
+        for left in (60, 140):
+            page[top : top + 100, left : left + 12] = 0
+    assert "Line by line: 1 1 / 1 1. Above is the largest." in app._answer(reader, page)[2]
+
+
 def test_several_digits_are_read_from_left_to_right(reader):
     file = io.BytesIO()
     Image.fromarray(drawing.sheet([7, 2, 0], seed=3)).save(file, "PNG")

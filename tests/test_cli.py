@@ -273,9 +273,24 @@ def test_predict_prints_json_and_nothing_else(mnistlib, trained, tmp_path):
     lefts = [digit["box"][0] for digit in several["digits"]]
     assert lefts == sorted(lefts)
     assert len(lefts) == 3
+    assert {digit["line"] for digit in several["digits"]} == {0}
     (digit,) = one["digits"]
     assert digit["digit"] == digit["top"][0][0]
     assert len(digit["top"]) == 3
+
+
+def test_predict_reads_line_by_line(mnistlib, trained, tmp_path):
+    above, below = drawing.sheet([7, 2, 0], 3), drawing.sheet([1, 4], 3)
+    page = np.full((len(above) + len(below) + 150, max(above.shape[1], below.shape[1])), 250)
+    page[: len(above), : above.shape[1]] = above
+    page[-len(below) :, : below.shape[1]] = below
+    Image.fromarray(page.astype(np.uint8)).save(tmp_path / "lines.png")
+    words = mnistlib("predict", "lines.png", "--model", trained[0]).stdout.removeprefix(
+        "lines.png: "
+    )
+    assert [len(line.split(";")) for line in words.split(" / ")] == [3, 2]
+    (read,) = json.loads(mnistlib("predict", "lines.png", "--json", "--model", trained[0]).stdout)
+    assert [digit["line"] for digit in read["digits"]] == [0, 0, 0, 1, 1]
 
 
 def test_predict_refuses_a_model_that_is_none(mnistlib, tmp_path):

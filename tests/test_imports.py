@@ -16,7 +16,7 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "folders", "kaggle", "metrics"),
+        *("_rules", "data", "drawing", "folders", "kaggle", "lines", "metrics", "pages"),
         *("pendigits", "pictures", "questions", "results", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,3 +236,23 @@ def test_plain_resizing_does_what_most_examples_do():
     squeezed = preprocess.resize_plainly(picture)
     assert squeezed[:, :13].max() == 0
     assert squeezed[:, 15:].min() == 255
+
+
+def test_single_digits_are_prepared_as_they_were_before_pages_were_read():
+    """The figures of the lessons were made so."""
+    before = np.load(Path(__file__).with_name("prepared.npz"))["images"]
+    for number, image in enumerate(before):
+        picture = drawing.strokes(number % 10, seed=number)
+        assert apart(preprocess.to_mnist(picture), image) < 0.5
+        (found,) = preprocess.segment(picture)
+        assert apart(found.image, image) < 0.5
+
+
+def test_digits_close_below_one_another_are_not_joined():
+    page = np.full((300, 300), 255, np.uint8)
+    for top in (30, 150):
+        for left in (60, 140, 220):
+            page[top : top + 100, left : left + 12] = 0
+    found = preprocess.segment(page)
+    assert [digit.line for digit in found] == [0, 0, 0, 1, 1, 1]
+    assert [digit.box[0] for digit in found] == [60, 140, 220] * 2

@@ -1,0 +1,70 @@
+"""Lines of writing: which of the digits on a page stand beside one another, and in what order.
+
+Imports without TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom edge, pixels."""
+
+# Slopes (rise by run) at which a page may lie: up to 20 degrees either way, the smallest first.
+_SLOPES = np.tan(np.radians(sorted(np.arange(-20, 20.5, 0.5), key=abs)))
+# Two digits stand on one line if this share of the smaller one's height is beside the other.
+_BESIDE = 0.5
+
+
+def find(boxes: Sequence[Box]) -> list[list[int]]:
+    """Gather boxes into lines, also where the page is tilted by up to 20 degrees.
+
+    The tilt is the one at which the boxes, pushed to the left edge along it, cover the fewest rows
+    (a projection profile: Postl 1986, "Detection of linear oblique structures and skew scan in
+    digitized documents"). Each box then continues the line of the nearest one beside it.
+
+    Args:
+        boxes: Edges of the digits, in any order.
+
+    Returns:
+        Places in ``boxes``: lines from top to bottom, each from left to right.
+    """
+    if len(boxes) == 0:
+        return []
+    left, top, right, bottom = np.array(boxes, float).T
+    middle, height = (left + right) / 2, bottom - top
+    slope = _slope(middle, top, bottom)
+    top, bottom = top - slope * middle, bottom - slope * middle
+    home = np.arange(len(boxes))
+    for one in range(len(boxes)):
+        beside = np.minimum(bottom, bottom[one]) - np.maximum(top, top[one])
+        beside = beside >= _BESIDE * np.minimum(height, height[one])
+        follows = np.flatnonzero(beside & (middle > middle[one]))
+        if len(follows):
+            nearest = follows[np.argmin(middle[follows])]
+            home[home == home[nearest]] = home[one]
+    lines = [np.flatnonzero(home == line) for line in np.unique(home)]
+    lines.sort(key=lambda line: float(np.mean((top + bottom)[line])))
+    return [sorted(line.tolist(), key=lambda place: boxes[place]) for line in lines]
+
+
+def _slope(middle: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> float:
+    """Find the slope along which the boxes cover the fewest rows; of equal ones, the smallest."""
+    # The ends of digits differ most from one to the next.
+    trim = 0.1 * (bottom - top)
+    covered = [
+        _length(top + trim - slope * middle, bottom - trim - slope * middle) for slope in _SLOPES
+    ]
+    # A level page is likelier than one whose digits happen to stand better at a slant.
+    slack = 0.02 * np.median(bottom - top)
+    return float(_SLOPES[np.argmin(covered + slack * np.arange(len(_SLOPES)) / 2)])
+
+
+def _length(start: np.ndarray, stop: np.ndarray) -> float:
+    """Measure how much of a line the intervals cover together."""
+    order = np.argsort(start)
+    start, reached = start[order], np.maximum.accumulate(stop[order])
+    gaps = np.maximum(start[1:] - reached[:-1], 0)
+    return float(reached[-1] - start[0] - gaps.sum())
