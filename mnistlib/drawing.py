@@ -102,7 +102,7 @@ def strokes(sign: int | str, seed: int) -> np.ndarray:
         ValueError: The sign is not known.
     """
     draw = np.random.default_rng(seed)
-    return _on_canvas(_written(sign, draw), draw)
+    return on_canvas(_written(sign, draw), draw)
 
 
 def trace(paths: Sequence[np.ndarray], seed: int) -> np.ndarray:
@@ -128,7 +128,7 @@ def trace(paths: Sequence[np.ndarray], seed: int) -> np.ndarray:
     height = draw.uniform(60, 200)
     factor = height / max(np.ptp(points, axis=0).max(), 1)
     scaled = [np.asarray(path, float) * factor for path in paths if len(path)]
-    return _on_canvas(_inked(scaled, *_pen(height, draw)), draw)
+    return on_canvas(_inked(scaled, *_pen(height, draw)), draw)
 
 
 def sheet(signs: Sequence[int | str], seed: int) -> np.ndarray:
@@ -275,7 +275,7 @@ def _inked(paths: Sequence[np.ndarray], pen: float, flat: float) -> Image.Image:
     return large.reduce(4)
 
 
-def _on_canvas(coverage: Image.Image, draw: np.random.Generator) -> np.ndarray:
+def on_canvas(coverage: Image.Image, draw: np.random.Generator) -> np.ndarray:
     """Paste what was written onto a canvas: its size, place and colours are drawn anew."""
     # Room on the canvas, in a place of its own.
     size = np.array(coverage.size)

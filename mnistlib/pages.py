@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
 
-KINDS = ("one line", "lines", "tilted lines", "columns", "ragged lines")
-"""What ``draw`` can draw: the last two are digits exactly below one another, and lines of unequal
-lengths that begin anywhere."""
+PLAIN = ("one line", "lines", "tilted lines", "columns", "ragged lines")
+FORMS = ("boxes", "shared walls", "comb", "squared paper", "ruled paper", "frame", "underlined")
+OTHERS = ("signs", "thin pen", "dark desk")
+KINDS = (*PLAIN, *FORMS, *OTHERS)
+"""What ``draw`` can draw. Of the plain pages, the last two are digits exactly below one another,
+and lines of unequal lengths that begin anywhere."""
+
+SIGNS = "+−×÷=.,"
+"""What stands between digits on a page of kind ``signs``: it is not to be read as a digit."""
 
 _PAPER, _INK = 245, 35
 
@@ -55,8 +62,8 @@ class Score:
 def draw(kind: str, digits: np.ndarray, labels: np.ndarray, *, seed: int) -> Page:
     """Write digits onto a page.
 
-    Digits and their places differ in size; lines are apart by at least an eighth of a digit's
-    height, digits by a tenth.
+    Digits and their places differ in size; on plain pages, lines are apart by at least an eighth of
+    a digit's height, digits by a tenth. In a quarter of the forms, digits may reach the walls.
 
     Args:
         kind: One of ``KINDS``.
@@ -71,12 +78,55 @@ def draw(kind: str, digits: np.ndarray, labels: np.ndarray, *, seed: int) -> Pag
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; received {kind!r}")
     rng = np.random.default_rng(seed)
     size = int(rng.integers(50, 110))
-    count = 1 if kind == "one line" else int(rng.integers(2, 5))
+    in_cells = kind in ("boxes", "shared walls", "comb")
+    layout = _in_cells if in_cells else _in_lines
+    placed, lines, ruled, extent = layout(kind, digits, labels, size, rng)
+    written, printed = Image.new("L", extent), Image.new("L", extent)
+    for sign, left, top in placed:
+        written.paste(sign, (left, top), sign)
+    if kind == "thin pen":
+        written, printed = _thinned(written), printed.resize([2 * side for side in extent])
+    pencil = ImageDraw.Draw(printed)
+    thickness = int(rng.integers(1, max(3, size // 16)))
+    if kind in ("squared paper", "ruled paper"):
+        thickness = int(rng.integers(1, 3))
+    for line in ruled:
+        pencil.line(line, 255, thickness)
+    tilt = {"tilted lines": 12, "squared paper": 3, "ruled paper": 3}.get(kind, 2 * in_cells)
+    if tilt:
+        angle = rng.uniform(-tilt, tilt)
+        expand = kind == "tilted lines"
+        written, printed = (
+            layer.rotate(angle, Image.Resampling.BICUBIC, expand=expand)
+            for layer in (written, printed)
+        )
+    soft = ImageFilter.GaussianBlur(0.4 if kind == "thin pen" else size / 60)
+    faint = rng.uniform(0.35, 1) if kind not in ("squared paper", "ruled paper") else 0.5
+    ink = np.asarray(written.filter(soft), np.float32) / 255
+    rules = faint * np.asarray(printed.filter(ImageFilter.GaussianBlur(0.6)), np.float32) / 255
+    light = _PAPER - np.maximum(ink, rules) * (_PAPER - _INK)
+    if kind == "dark desk":
+        light = _on_a_desk(light, rng)
+    light += rng.normal(0, 2, light.shape)
+    return Page(np.clip(light, 0, 255).astype(np.uint8), tuple(lines), kind)
+
+
+Layout = tuple[
+    list[tuple[Image.Image, int, int]], list[str], list[tuple[float, ...]], tuple[int, int]
+]
+
+
+def _in_lines(
+    kind: str, digits: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
+) -> Layout:
+    """Write digits freely: signs with left and top, lines, rules, and the extent of the page."""
+    single = ("one line", "frame", "underlined", "signs", "thin pen")
+    count = 1 if kind in single else int(rng.integers(2, 5))
     length = int(rng.integers(2, 8))
     step = size * rng.uniform(1.15, 2)
     drop = size * rng.uniform(0.12, 1)
     placed: list[tuple[Image.Image, int, int]] = []
-    lines, top = [], size / 2
+    lines, rules, top = [], [], size / 2
     for _ in range(count):
         if kind == "ragged lines":
             length = int(rng.integers(1, 8))
@@ -84,22 +134,136 @@ def draw(kind: str, digits: np.ndarray, labels: np.ndarray, *, seed: int) -> Pag
         signs = [_sign(digits[number], size * rng.uniform(0.85, 1.1)) for number in chosen]
         offsets = [rng.uniform(0, 0.08) * size for _ in signs]
         left = size / 2 + (rng.uniform(0, 4) * size if kind == "ragged lines" else 0)
+        start = left
         for sign, offset in zip(signs, offsets, strict=True):
             placed.append((sign, round(left), round(top + offset)))
             apart = step if kind == "columns" else sign.width + size * rng.uniform(0.1, 0.6)
             left += max(apart, sign.width + 0.1 * size)
-        top += drop + max(s.height + o for s, o in zip(signs, offsets, strict=True))
+            if kind == "signs" and sign is not signs[-1]:
+                chosen_mark = SIGNS[rng.integers(len(SIGNS))]
+                mark = _mark(chosen_mark, size, rng)
+                low = top + size * (0.95 if chosen_mark in ".," else 0.5)
+                placed.append((mark, round(left), round(low - mark.height / 2)))
+                left += mark.width + size * rng.uniform(0.2, 0.4)
+        end = placed[-1][1] + placed[-1][0].width
+        bottom = max(s.height + o for s, o in zip(signs, offsets, strict=True)) + top
+        if kind == "underlined":
+            low = bottom + size * rng.uniform(0.03, 0.25)
+            slack = size * rng.uniform(0, 0.3, 2)
+            rules.append((start - slack[0], low, end + slack[1], low + size * rng.normal(0, 0.05)))
+        top = drop + bottom
         lines.append("".join(str(labels[number]) for number in chosen))
-    width = max(left + sign.width for sign, left, _ in placed) + size // 2
-    cover = Image.new("L", (int(width), int(top - drop + size / 2)))
-    for sign, left, at in placed:
-        cover.paste(sign, (left, at))
-    if kind == "tilted lines":
-        cover = cover.rotate(rng.uniform(-12, 12), Image.Resampling.BICUBIC, expand=True)
-    cover = cover.filter(ImageFilter.GaussianBlur(size / 60))
-    light = _PAPER - np.asarray(cover, np.float32) / 255 * (_PAPER - _INK)
-    light += rng.normal(0, 2, light.shape)
-    return Page(np.clip(light, 0, 255).astype(np.uint8), tuple(lines), kind)
+    width = int(max(left + sign.width for sign, left, _ in placed) + size // 2)
+    height = int(top - drop + size / 2)
+    if kind == "frame":
+        margin = size * rng.uniform(0.15, 0.35)
+        box = (margin, margin, width - margin, height - margin)
+        rules += _walls(*box)
+    if kind in ("squared paper", "ruled paper"):
+        pitch = size * rng.uniform(0.3, 0.6) if kind == "squared paper" else size * 0.9
+        far = max(width, height)
+        rules += [(-far, at, 2 * far, at) for at in np.arange(pitch / 2 - far, 2 * far, pitch)]
+        if kind == "squared paper":
+            rules += [(at, -far, at, 2 * far) for at in np.arange(pitch / 3 - far, 2 * far, pitch)]
+    return placed, lines, rules, (width, height)
+
+
+def _in_cells(
+    kind: str, digits: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
+) -> Layout:
+    """Write each digit into a cell of its own: as ``_in_lines``."""
+    rows, count = int(rng.integers(1, 3)), int(rng.integers(3, 9))
+    wide, high = size * rng.uniform(1.1, 1.6), size * rng.uniform(1.25, 1.7)
+    apart = size * rng.uniform(0.15, 0.5) if kind == "boxes" else 0.0
+    untidy = 1.0 if rng.random() < 0.25 else 0.6
+    placed, lines, rules = [], [], []
+    top = size * 0.6
+    for _ in range(rows):
+        chosen = rng.choice(len(digits), count)
+        for place, number in enumerate(chosen):
+            left = size * 0.6 + place * (wide + apart)
+            sign = _sign(digits[number], size * rng.uniform(0.8, 1))
+            room = np.array([wide - sign.width, high - sign.height]) / 2
+            move = rng.uniform(-untidy, untidy, 2) * room
+            placed.append((sign, *np.round(np.array([left, top]) + room + move).astype(int)))
+            right, bottom = left + wide, top + high
+            if kind == "comb":
+                tooth = bottom - high * 0.3
+                rules += [(left, bottom, right, bottom)]
+                rules += [(at, tooth, at, bottom) for at in (left, right)]
+            else:
+                rules += _walls(left, top, right, bottom)
+        top += high + size * rng.uniform(0.4, 1)
+        lines.append("".join(str(labels[number]) for number in chosen))
+    width = size * 1.2 + count * (wide + apart)
+    return placed, lines, rules, (int(width), int(top + size * 0.2))
+
+
+def _walls(left: float, top: float, right: float, bottom: float) -> list[tuple[float, ...]]:
+    return [
+        (left, top, right, top),
+        (right, top, right, bottom),
+        (right, bottom, left, bottom),
+        (left, bottom, left, top),
+    ]
+
+
+def _mark(sign: str, size: int, rng: np.random.Generator) -> Image.Image:
+    """Draw a sign of arithmetic or a point, as by the pen that wrote digits of this size."""
+    pen = max(2, round(size * rng.uniform(0.06, 0.11)))
+    side = round(size * rng.uniform(0.4, 0.6))
+    if sign in ".,":
+        image = Image.new("L", (2 * pen, 2 * pen if sign == "." else 4 * pen))
+        pencil = ImageDraw.Draw(image)
+        pencil.ellipse((pen / 2, 0, 1.7 * pen, 1.2 * pen), 255)
+        if sign == ",":
+            pencil.line((1.3 * pen, pen, pen / 2, 3 * pen), 255, max(1, pen // 2))
+        return image
+    image = Image.new("L", (side, side))
+    pencil, low, high, middle = ImageDraw.Draw(image), pen, side - pen, side / 2
+    if sign in "+−÷":
+        pencil.line((low, middle, high, middle), 255, pen)
+    if sign == "+":
+        pencil.line((middle, low, middle, high), 255, pen)
+    if sign == "×":
+        pencil.line((low, low, high, high), 255, pen)
+        pencil.line((low, high, high, low), 255, pen)
+    if sign == "=":
+        for at in (0.35, 0.65):
+            pencil.line((low, at * side, high, at * side), 255, pen)
+    if sign == "÷":
+        for at in (pen, side - pen):
+            pencil.ellipse((middle - pen / 1.5, at - pen / 1.5, middle + pen / 1.5, at + pen / 1.5), 255)
+    return image.rotate(rng.uniform(-8, 8), Image.Resampling.BICUBIC)
+
+
+def _thinned(cover: Image.Image) -> Image.Image:
+    """Follow the middle of each stroke with a pen of one pixel, on twice as large a canvas."""
+    from skimage.morphology import skeletonize
+
+    large = cover.resize([2 * side for side in cover.size], Image.Resampling.BICUBIC)
+    return Image.fromarray(np.where(skeletonize(np.asarray(large) > 127), 255, 0).astype(np.uint8))
+
+
+def _on_a_desk(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lay a sheet of paper on a dark desk, a little askew; it covers some half of the picture."""
+    height, width = light.shape
+    margins = rng.uniform(0.12, 0.35, 4) * min(height, width)
+    top, bottom, left, right = margins.astype(int)
+    desk = rng.uniform(25, 90)
+    inside = Image.fromarray(light.astype(np.float32))
+    around = Image.new("F", (width + left + right, height + top + bottom), desk)
+    sheet = Image.new("L", around.size)
+    around.paste(inside, (left, top))
+    sheet.paste(255, (left, top, left + width, top + height))
+    angle = rng.uniform(-4, 4)
+    turned, cover = (
+        np.asarray(layer.rotate(angle, Image.Resampling.BILINEAR), np.float32)
+        for layer in (around, sheet)
+    )
+    share = cover / 255
+    grain = ndimage.gaussian_filter(rng.normal(0, 1, turned.shape), (1, 12)) * 12
+    return share * turned + (1 - share) * (desk + grain)
 
 
 def score(pages: Sequence[Page], read: Sequence[Sequence[str]]) -> Score:
