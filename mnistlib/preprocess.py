@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from mnistlib import lines
+from mnistlib import forms, lines
 from mnistlib.data import SIDE
 from mnistlib.pictures import Picture, read
 
@@ -236,8 +236,10 @@ def _mask(ink: np.ndarray) -> np.ndarray:
     strong = ink > floor
     if np.count_nonzero(strong) < max(12, 1e-4 * ink.size):
         raise NoDigitFound("the picture is blank: nothing in it differs clearly from the paper")
+    # Walls of a form, faint or dark, are looked for where they are whole.
+    ink = np.where(forms.find(strong), 0, ink)
     # A shadow's corner can be darker than faint ink, and would take the threshold with it.
-    ink = np.where(_without_edges(strong), ink, 0)
+    ink = np.where(_without_edges(ink > floor), ink, 0)
     inked = ink[_without_specks(ink > floor)]
     if inked.size == 0:
         raise NoDigitFound("the picture holds an edge or a shadow, but no digit")

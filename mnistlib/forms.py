@@ -1,0 +1,217 @@
+"""Forms: of a mask of ink, the walls of boxes, frames, combs and underlines, taken away.
+
+What is straight, thin and long may be a stroke of a digit as well. So a line goes only for a
+reason: it is the wall of a cell in which something is written, or it runs along several digits.
+Imports without TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+# Rise by run of lines that are called level or upright: up to some 8 degrees.
+_SLOPES = np.arange(-0.14, 0.1401, 0.005)
+# A cell holds something if this share of its height is written on; walls must be there for this
+# share of each side, because digits may cross them.
+_FILLED, _WALLED = 0.25, 0.65
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Straight thin lines of one direction, seen as level, in a mask made straight.
+
+    Attributes:
+        pixels: Which pixels they are, bool (height, width).
+        runs: Length of the run of ink across the line at each pixel, int (height, width).
+        labels: The number of the line, from 1, along which a pixel lies, also in its gaps.
+        boxes: Where each lies: rows and columns.
+    """
+
+    pixels: np.ndarray
+    runs: np.ndarray
+    labels: np.ndarray
+    boxes: list[tuple[slice, slice]]
+
+    def thickness(self, number: int) -> float:
+        here = self.pixels[self.boxes[number]] & (self.labels[self.boxes[number]] == number + 1)
+        return float(np.median(self.runs[self.boxes[number]][here])) if here.any() else 0.0
+
+
+def find(mask: np.ndarray) -> np.ndarray:
+    """Find the lines of a form among the ink of a page, but not the strokes that cross them.
+
+    Walls of cells count if something is written into one of them, those of empty cells of the same
+    height with them; so do lines that run along two digits or more, and the teeth of a comb that
+    stand on such. The form may be tilted by up to 8 degrees.
+
+    Args:
+        mask: What differs from the paper, bool (height, width).
+
+    Returns:
+        The pixels of the form, bool (height, width).
+    """
+    longest = max(mask.shape)
+    thickest = max(3, round(0.015 * longest))
+    least = max(12, round(0.05 * longest))
+    level = _slope(mask)
+    straight = _shear(mask, level)
+    upright = _slope(straight.T)
+    straight = _shear(straight.T, upright).T
+    across = _lines(straight, thickest, least)
+    down = _lines(straight.T, thickest, least)
+    if not across.boxes and not down.boxes:
+        return np.zeros_like(mask)
+    walls = _walls(straight, across, down, thickest)
+    walls |= _rules(straight & ~walls, across)
+    walls = _shear(_shear(walls.T, -upright).T, -level)
+    place = tuple(
+        slice((long - short) // 2, (long - short) // 2 + short)
+        for long, short in zip(walls.shape, mask.shape, strict=True)
+    )
+    return walls[place]
+
+
+def _slope(mask: np.ndarray) -> float:
+    """Find the slope at which the ink falls into the fewest rows: that of long level lines."""
+    rows, columns = np.nonzero(mask[::2, ::2])
+    if len(rows) == 0:
+        return 0.0
+    room = mask.shape[1] // 2
+    scores = []
+    for slope in _SLOPES:
+        counts = np.bincount((rows - slope * columns + 0.14 * room + 1).astype(int))
+        scores.append(np.sum(counts.astype(float) ** 3))
+    # Of equal ones, the smallest: a page lies straight rather than not.
+    best = np.array(scores) * (1 - 0.1 * np.abs(_SLOPES) / 0.14)
+    return float(_SLOPES[np.argmax(best)])
+
+
+def _shear(mask: np.ndarray, slope: float) -> np.ndarray:
+    """Move each column up by its place times the slope, with room above and below for it."""
+    height, width = mask.shape
+    moves = np.round(slope * (np.arange(width) - width // 2)).astype(int)
+    room = int(np.abs(moves).max(initial=0))
+    if room == 0:
+        return mask.copy()
+    padded = np.pad(mask, ((room, room), (0, 0)))
+    rows = np.arange(height + 2 * room)[:, None] + moves
+    inside = (rows >= 0) & (rows < len(padded))
+    return np.where(inside, padded[np.clip(rows, 0, len(padded) - 1), np.arange(width)], False)
+
+
+def _lines(mask: np.ndarray, thickest: int, least: int) -> _Lines:
+    """Find level lines, no thicker than the one and no shorter than the other, pixels."""
+    runs = _runs(mask)
+    thin = mask & (runs <= thickest)
+    near = ndimage.maximum_filter1d(thin.view(np.uint8), 3, axis=0)
+    # Where a stroke crosses, the line has a gap.
+    gap = 2 * thickest + 1
+    near = ndimage.minimum_filter1d(ndimage.maximum_filter1d(near, gap, axis=1), gap, axis=1)
+    long = ndimage.maximum_filter1d(ndimage.minimum_filter1d(near, least, axis=1), least, axis=1)
+    labels, _ = ndimage.label(long, structure=np.ones((3, 3)))
+    return _Lines(thin & (labels > 0), runs, labels, ndimage.find_objects(labels))
+
+
+def _runs(mask: np.ndarray) -> np.ndarray:
+    """Measure, at each pixel of ink, the length of the ink above and below it together."""
+    height = len(mask)
+    places = np.arange(height)[:, None]
+    last = np.maximum.accumulate(np.where(mask, -1, places), axis=0)
+    following = np.minimum.accumulate(np.where(mask, height, places)[::-1], axis=0)[::-1]
+    return np.where(mask, following - last - 1, 0)
+
+
+def _walls(mask: np.ndarray, across: _Lines, down: _Lines, thickest: int) -> np.ndarray:
+    """Find the pixels that are walls of cells with something in one of them."""
+    both = (across.labels > 0) | (down.labels.T > 0)
+    closed = ndimage.binary_dilation(both, np.ones((3, 3)))
+    holes, _ = ndimage.label(~np.pad(closed, 1))
+    outside = holes[0, 0]
+    level, upright = across.pixels, down.pixels.T
+    walls = np.zeros_like(mask)
+    cells = []
+    for number, found in enumerate(ndimage.find_objects(holes), 1):
+        if number == outside or found is None:
+            continue
+        top, bottom, left, right = (
+            found[0].start - 1,
+            found[0].stop - 1,
+            found[1].start - 1,
+            found[1].stop - 1,
+        )
+        height, width = bottom - top, right - left
+        if min(height, width) < 2 * thickest or min(top, left) < 0:
+            continue
+        area = np.count_nonzero(holes[found] == number)
+        if area < 0.8 * height * width:
+            continue
+        reach = thickest + 3
+        # A wall is looked for outside the hole, which ends a pixel or two before it.
+        sides = (
+            level[max(0, top - reach) : top + 1, left:right].any(axis=0),
+            level[bottom - 1 : bottom + reach, left:right].any(axis=0),
+            upright[top:bottom, max(0, left - reach) : left + 1].any(axis=1),
+            upright[top:bottom, right - 1 : right + reach].any(axis=1),
+        )
+        if min(side.mean() for side in sides) < _WALLED:
+            continue
+        inner = mask[top + 2 : bottom - 2, left + 2 : right - 2]
+        inked = np.flatnonzero(inner.any(axis=1))
+        filled = len(inked) > 0 and np.ptp(inked) >= _FILLED * height
+        cells.append((top, bottom, left, right, filled))
+    heights = [bottom - top for top, bottom, _, _, filled in cells if filled]
+    for top, bottom, left, right, filled in cells:
+        if not filled and not any(0.8 < (bottom - top) / height < 1.25 for height in heights):
+            continue
+        around = np.zeros_like(mask)
+        reach = thickest + 3
+        around[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach] = True
+        around[top + 1 : bottom - 1, left + 1 : right - 1] = False
+        walls |= around & (level | upright)
+    return walls
+
+
+def _rules(rest: np.ndarray, across: _Lines) -> np.ndarray:
+    """Find the pixels of lines that run along several digits, and of the teeth that stand on one."""
+    rules = np.zeros_like(rest)
+    for number, (_, columns) in enumerate(across.boxes):
+        line = across.pixels & (across.labels == number + 1) & rest
+        if not line.any():
+            continue
+        thickness = across.thickness(number)
+        line &= across.runs <= 1.6 * thickness + 1
+        others, _ = ndimage.label(rest & ~line & ~rules, structure=np.ones((3, 3)))
+        places = ndimage.find_objects(others)
+        if not places:
+            continue
+        heights = np.array([rows.stop - rows.start for rows, _ in places])
+        middles = np.array([(along.start + along.stop) / 2 for _, along in places])
+        tall = heights >= 0.45 * heights.max()
+        beside = tall & (middles > columns.start) & (middles < columns.stop)
+        length = columns.stop - columns.start
+        if beside.sum() >= 2 and length >= 1.5 * np.median(heights[beside]):
+            rules |= line
+            for place, tooth in _teeth(places, line, thickness):
+                rules[place] |= others[place] == tooth
+    return rules
+
+
+def _teeth(
+    places: list[tuple[slice, slice]], line: np.ndarray, thickness: float
+) -> list[tuple[tuple[slice, slice], int]]:
+    """Of pieces of ink, numbered from 1, give the teeth of a comb: alike, narrow, on the line."""
+    reach = round(thickness) + 3
+    narrow = []
+    for number, (rows, columns) in enumerate(places, 1):
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        below = np.s_[rows.stop - 1 : rows.stop + reach, max(0, columns.start - 2) : columns.stop + 2]
+        if width <= 2 * thickness + 3 and height >= 2 * width and line[below].any():
+            narrow.append((number, height))
+    return [
+        (places[number - 1], number)
+        for number, height in narrow
+        if sum(abs(height - other) <= 0.25 * height for _, other in narrow) >= 3
+    ]
