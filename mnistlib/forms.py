@@ -54,7 +54,7 @@ def find(mask: np.ndarray) -> np.ndarray:
         The pixels of the form, bool (height, width).
     """
     longest = max(mask.shape)
-    thickest = max(3, round(0.015 * longest))
+    thickest = max(4, round(0.02 * longest))
     least = max(12, round(0.05 * longest))
     level = _slope(mask)
     straight = _shear(mask, level)
@@ -107,9 +107,10 @@ def _lines(mask: np.ndarray, thickest: int, least: int) -> _Lines:
     runs = _runs(mask)
     thin = mask & (runs <= thickest)
     near = ndimage.maximum_filter1d(thin.view(np.uint8), 3, axis=0)
-    # Where a stroke crosses, the line has a gap.
+    # Where a stroke crosses, the thin line has a gap, but not the ink.
     gap = 2 * thickest + 1
-    near = ndimage.minimum_filter1d(ndimage.maximum_filter1d(near, gap, axis=1), gap, axis=1)
+    closed = ndimage.minimum_filter1d(ndimage.maximum_filter1d(near, gap, axis=1), gap, axis=1)
+    near |= closed & mask
     long = ndimage.maximum_filter1d(ndimage.minimum_filter1d(near, least, axis=1), least, axis=1)
     labels, _ = ndimage.label(long, structure=np.ones((3, 3)))
     return _Lines(thin & (labels > 0), runs, labels, ndimage.find_objects(labels))
