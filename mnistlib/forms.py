@@ -65,7 +65,7 @@ def find(mask: np.ndarray) -> np.ndarray:
     if not across.boxes and not down.boxes:
         return np.zeros_like(mask)
     walls = _walls(straight, across, down, thickest)
-    walls |= _rules(straight & ~walls, across)
+    walls |= _rules(straight & ~walls, across, down.runs.T)
     walls = _shear(_shear(walls.T, -upright).T, -level)
     place = tuple(
         slice((long - short) // 2, (long - short) // 2 + short)
@@ -172,11 +172,22 @@ def _walls(mask: np.ndarray, across: _Lines, down: _Lines, thickest: int) -> np.
         around[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach] = True
         around[top + 1 : bottom - 1, left + 1 : right - 1] = False
         walls |= around & (level | upright)
-    return walls
+    if not walls.any():
+        return walls
+    # A stroke that runs along a wall is mostly thicker.
+    across_walls, down_walls = across.runs[walls & level], down.runs.T[walls & upright]
+    most = 1.6 * np.median(np.concatenate([across_walls, down_walls])) + 1
+    return walls & ((level & (across.runs <= most)) | (upright & (down.runs.T <= most)))
 
 
-def _rules(rest: np.ndarray, across: _Lines) -> np.ndarray:
-    """Find the pixels of lines that run along several digits, and of the teeth that stand on one."""
+def _rules(rest: np.ndarray, across: _Lines, widths: np.ndarray) -> np.ndarray:
+    """Find the pixels of lines that run along several digits, and of the teeth that stand on one.
+
+    Args:
+        rest: The ink without walls of cells.
+        across: Level lines.
+        widths: Length of the level run of ink at each pixel.
+    """
     rules = np.zeros_like(rest)
     for number, (_, columns) in enumerate(across.boxes):
         line = across.pixels & (across.labels == number + 1) & rest
@@ -194,25 +205,27 @@ def _rules(rest: np.ndarray, across: _Lines) -> np.ndarray:
         beside = tall & (middles > columns.start) & (middles < columns.stop)
         length = columns.stop - columns.start
         if beside.sum() >= 2 and length >= 1.5 * np.median(heights[beside]):
-            rules |= line
-            for place, tooth in _teeth(places, line, thickness):
-                rules[place] |= others[place] == tooth
+            rules |= line | _teeth(rest & ~line, line, widths, thickness)
     return rules
 
 
-def _teeth(
-    places: list[tuple[slice, slice]], line: np.ndarray, thickness: float
-) -> list[tuple[tuple[slice, slice], int]]:
-    """Of pieces of ink, numbered from 1, give the teeth of a comb: alike, narrow, on the line."""
+def _teeth(rest: np.ndarray, line: np.ndarray, widths: np.ndarray, thickness: float) -> np.ndarray:
+    """Find the teeth of a comb: upright, as thin as the line on which they stand, and alike."""
+    most = 1.6 * thickness + 2
     reach = round(thickness) + 3
-    narrow = []
-    for number, (rows, columns) in enumerate(places, 1):
+    pieces, _ = ndimage.label(rest & (widths <= most), structure=np.ones((3, 3)))
+    standing = []
+    for number, (rows, columns) in enumerate(ndimage.find_objects(pieces), 1):
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        below = np.s_[rows.stop - 1 : rows.stop + reach, max(0, columns.start - 2) : columns.stop + 2]
-        if width <= 2 * thickness + 3 and height >= 2 * width and line[below].any():
-            narrow.append((number, height))
-    return [
-        (places[number - 1], number)
-        for number, height in narrow
-        if sum(abs(height - other) <= 0.25 * height for _, other in narrow) >= 3
+        foot = np.s_[
+            max(0, rows.stop - 2 * reach) : rows.stop + reach,
+            max(0, columns.start - reach) : columns.stop + reach,
+        ]
+        if width <= most + 0.15 * height and height >= 2 * thickness + 4 and line[foot].any():
+            standing.append((number, height))
+    alike = [
+        number
+        for number, height in standing
+        if sum(abs(height - other) <= 0.25 * height for _, other in standing) >= 3
     ]
+    return np.isin(pieces, alike) & (pieces > 0)

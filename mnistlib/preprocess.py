@@ -237,7 +237,7 @@ def _mask(ink: np.ndarray) -> np.ndarray:
     if np.count_nonzero(strong) < max(12, 1e-4 * ink.size):
         raise NoDigitFound("the picture is blank: nothing in it differs clearly from the paper")
     # Walls of a form, faint or dark, are looked for where they are whole.
-    ink = np.where(forms.find(strong), 0, ink)
+    ink = np.where(forms.find(ink > max(0.06, middle + 5 * noise)), 0, ink)
     # A shadow's corner can be darker than faint ink, and would take the threshold with it.
     ink = np.where(_without_edges(ink > floor), ink, 0)
     inked = ink[_without_specks(ink > floor)]
