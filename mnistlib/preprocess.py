@@ -6,14 +6,14 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from mnistlib import forms, lines
+from mnistlib import forms, lines, paper
 from mnistlib.data import SIDE
 from mnistlib.pictures import Picture, read
 
@@ -25,6 +25,8 @@ _LONGEST = 800
 _SHORTEST = 224
 # Median absolute deviation → standard deviation, for normally distributed noise.
 _NORMAL = 1.4826
+# Strokes that keep less than this share of their contrast are finer than the picture's pixels.
+_FADED = 0.6
 # Side of the box into which MNIST's digits are scaled, and the least width of a stroke in it.
 _BOX = 20
 _THINNEST = 2.0
@@ -137,7 +139,8 @@ def segment(picture: Picture) -> list[Digit]:
     ink, mask = _ink_and_mask(grey, frozenset())
     found = []
     groups = _groups(mask, by_line=True)
-    places = lines.find([_box(group) for group in groups])
+    boxes = [_box(group) for group in groups]
+    places = [_without_signs(row, boxes) for row in lines.find(boxes)]
     for line, group in ((line, groups[n]) for line, row in enumerate(places) for n in row):
         left, top, right, bottom = (edge / factor for edge in _box(group))
         # The sides were rounded when the picture shrank: the digit ends within the picture.
@@ -150,6 +153,22 @@ def segment(picture: Picture) -> list[Digit]:
         )
         found.append(Digit(_normalized(group, ink, frozenset())[1], box, line))
     return found
+
+
+def _without_signs(line: Sequence[int], boxes: Sequence[lines.Box]) -> list[int]:
+    """Take away what stands between the digits of a line: plus, minus, a point in the middle.
+
+    A sign is flat, or it is clearly smaller than the digits beside it and at half their height.
+    """
+    heights = np.array([boxes[place][3] - boxes[place][1] for place in line])
+    widths = np.array([boxes[place][2] - boxes[place][0] for place in line])
+    middles = np.array([(boxes[place][1] + boxes[place][3]) / 2 for place in line])
+    tall = heights >= 0.75 * heights.max()
+    height, middle = np.median(heights[tall]), np.median(middles[tall])
+    small = (heights <= 0.6 * height) & (widths <= 0.75 * height)
+    small &= np.abs(middles - middle) <= 0.25 * height
+    flat = heights <= np.minimum(0.4 * widths, 0.4 * height)
+    return [place for place, sign in zip(line, small | flat, strict=True) if not sign]
 
 
 def resize_plainly(picture: Picture) -> np.ndarray:
@@ -175,7 +194,9 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
     if factor != 1:
         size = [max(1, round(side * factor)) for side in image.size]
         kind = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
-        image = image.resize(size, kind)
+        whole, image = image, image.resize(size, kind)
+        if factor < 1 and _contrast(image) < _FADED * _contrast(whole):
+            image = _boldened(whole, round(1 / factor)).resize(size, kind)
     if image.mode == "L":
         return np.asarray(image), factor
     channels = [np.asarray(image.convert("L")), *np.moveaxis(np.asarray(image), -1, 0)]
@@ -185,27 +206,47 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
     return channels[best if spreads[best] > 1.5 * spreads[0] else 0], factor
 
 
+def _contrast(image: Image.Image) -> float:
+    """Say how far the ink differs from the paper, in grey, if there is a stroke's length of it."""
+    grey = np.asarray(image.convert("L")).astype(np.int16)
+    far = np.abs(grey - np.median(grey)).ravel()
+    return float(np.partition(far, -max(grey.shape) // 2)[-max(grey.shape) // 2])
+
+
+def _boldened(image: Image.Image, times: int) -> Image.Image:
+    """Make strokes of a pixel so wide that they survive when the picture shrinks so many times."""
+    grey = np.asarray(image.convert("L")).astype(np.float32)
+    dark = np.mean((grey - np.median(grey)) ** 3) < 0
+    kind = ImageFilter.MinFilter if dark else ImageFilter.MaxFilter
+    return image.filter(kind(2 * (times // 2) + 3))
+
+
 def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
     if min(grey.shape) > 2 * _SHORTEST // 3:
-        grey = np.asarray(Image.fromarray(grey).filter(ImageFilter.MedianFilter(3)))
+        image = Image.fromarray(grey)
+        calm = image.filter(ImageFilter.MedianFilter(3))
+        # It takes specks away, and strokes of a pixel with them.
+        if _contrast(calm) >= _FADED * _contrast(image):
+            grey = np.asarray(calm)
+    grey = paper.alone(grey)
     light = grey.astype(np.float32) / 255
     rim = max(1, round(0.03 * min(grey.shape)))
     border = np.concatenate(
         [light[:rim].ravel(), light[-rim:].ravel(), light[:, :rim].ravel(), light[:, -rim:].ravel()]
     )
-    paper = np.median(border)
-    even = _NORMAL * np.median(np.abs(border - paper)) < 0.02 or "background" in without
-    grounds = [paper]
+    ground = np.median(border)
+    even = _NORMAL * np.median(np.abs(border - ground)) < 0.02 or "background" in without
+    grounds = [ground]
     if not even:
         windows = (max(light.shape) // share for share in (2, 6))
         grounds = [ndimage.uniform_filter(light, window) for window in windows]
     # Strokes are few and differ much: the sign of the third moment is their side. A shadow can
     # outweigh small dark digits in the wider view, and thick ones look light in the narrower.
     if "polarity" not in without and all(np.mean((light - at) ** 3) > 0 for at in grounds):
-        light, paper = 1 - light, 1 - paper
+        light, ground = 1 - light, 1 - ground
     if not even:
-        paper = _paper(light)
-    ink = np.clip(1 - light / np.maximum(paper, 0.05), 0, 1).astype(np.float32)
+        ground = _paper(light)
+    ink = np.clip(1 - light / np.maximum(ground, 0.05), 0, 1).astype(np.float32)
     return ink, _mask(ink)
 
 
