@@ -158,17 +158,20 @@ def segment(picture: Picture) -> list[Digit]:
 def _without_signs(line: Sequence[int], boxes: Sequence[lines.Box]) -> list[int]:
     """Take away what stands between the digits of a line: plus, minus, a point in the middle.
 
-    A sign is flat, or it is clearly smaller than the digits beside it and at half their height.
+    A sign is flat, or it is clearly smaller than the digits beside it and at half their height, or
+    lies in their lower half alone (a comma) or the upper.
     """
-    heights = np.array([boxes[place][3] - boxes[place][1] for place in line])
+    tops, bottoms = (np.array([boxes[place][edge] for place in line]) for edge in (1, 3))
+    heights, middles = bottoms - tops, (tops + bottoms) / 2
     widths = np.array([boxes[place][2] - boxes[place][0] for place in line])
-    middles = np.array([(boxes[place][1] + boxes[place][3]) / 2 for place in line])
     tall = heights >= 0.75 * heights.max()
     height, middle = np.median(heights[tall]), np.median(middles[tall])
     small = (heights <= 0.6 * height) & (widths <= 0.75 * height)
-    small &= np.abs(middles - middle) <= 0.25 * height
+    between = np.abs(middles - middle) <= 0.25 * height
+    beside = (heights <= 0.5 * height) & (widths <= 0.4 * height)
+    beside &= (tops >= middle - 0.05 * height) | (bottoms <= middle + 0.05 * height)
     flat = heights <= np.minimum(0.4 * widths, 0.4 * height)
-    return [place for place, sign in zip(line, small | flat, strict=True) if not sign]
+    return [place for place, sign in zip(line, small & between | beside | flat, strict=True) if not sign]
 
 
 def resize_plainly(picture: Picture) -> np.ndarray:
@@ -225,9 +228,9 @@ def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray
     if min(grey.shape) > 2 * _SHORTEST // 3:
         image = Image.fromarray(grey)
         calm = image.filter(ImageFilter.MedianFilter(3))
-        # It takes specks away, and strokes of a pixel with them.
-        if _contrast(calm) >= _FADED * _contrast(image):
-            grey = np.asarray(calm)
+        # It takes specks away, and would take strokes of a pixel with them.
+        thin = _contrast(calm) < _FADED * _contrast(image)
+        grey = np.asarray(_boldened(image, 1) if thin else calm)
     grey = paper.alone(grey)
     light = grey.astype(np.float32) / 255
     rim = max(1, round(0.03 * min(grey.shape)))
