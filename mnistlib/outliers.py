@@ -60,7 +60,8 @@ KINDS = (
 def learned(count: int, *, seed: int = 0, progress: bool = False) -> np.ndarray:
     """Draw letters and symbols to learn from that they are no digits, some 100 a second.
 
-    Half are Latin letters, a quarter letters of other alphabets, a quarter symbols.
+    Of eight, three are Latin letters, two letters of other alphabets, two symbols, and one is a few
+    straight strokes that mean nothing.
 
     Args:
         count: How many to draw.
@@ -73,9 +74,10 @@ def learned(count: int, *, seed: int = 0, progress: bool = False) -> np.ndarray:
     latin = "".join(sign for sign in _LATIN if sign not in LOOKALIKES)
     chosen = np.random.default_rng(seed)
     tasks = []
+    kinds = (latin, latin, latin, _ALPHABETS, _ALPHABETS, _SYMBOLS, _SYMBOLS, "")
     for number in range(count):
-        signs = (latin, latin, _ALPHABETS, _SYMBOLS)[number % 4]
-        tasks.append((glyph, signs, _LEARNED_FONTS, int(chosen.integers(2**31))))
+        signs, own = kinds[number % len(kinds)], int(chosen.integers(2**31))
+        tasks.append((glyph, signs, _LEARNED_FONTS, own) if signs else (_zigzag, own))
     return _images(tasks, progress=progress)
 
 
@@ -234,6 +236,15 @@ def _bent(shape: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         return shape
     found = ndimage.find_objects(bent.astype(np.uint8))[0]
     return bent[found]
+
+
+def _zigzag(seed: int) -> np.ndarray:
+    """Draw one to three lines of straight strokes, with more turns than a digit has."""
+    draw = np.random.default_rng(seed)
+    paths = [draw.uniform(0, 1, (draw.integers(3, 7), 2)) for _ in range(draw.integers(1, 4))]
+    if len(paths) == 1:
+        paths = [draw.uniform(0, 1, (draw.integers(5, 9), 2))]
+    return drawing.trace([path * draw.uniform(0.7, 1.3, 2) for path in paths], seed)
 
 
 def _word(signs: str, seed: int) -> np.ndarray:

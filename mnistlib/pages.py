@@ -15,7 +15,7 @@ from scipy import ndimage
 
 PLAIN = ("one line", "lines", "tilted lines", "columns", "ragged lines")
 FORMS = ("boxes", "shared walls", "comb", "squared paper", "ruled paper", "frame", "underlined")
-OTHERS = ("signs", "thin pen", "dark desk")
+OTHERS = ("signs", "thin pen", "dark desk", "touching")
 KINDS = (*PLAIN, *FORMS, *OTHERS)
 """What ``draw`` can draw. Of the plain pages, the last two are digits exactly below one another,
 and lines of unequal lengths that begin anywhere."""
@@ -120,7 +120,7 @@ def _in_lines(
     kind: str, digits: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator
 ) -> Layout:
     """Write digits freely: signs with left and top, lines, rules, and the extent of the page."""
-    single = ("one line", "frame", "underlined", "signs", "thin pen")
+    single = ("one line", "frame", "underlined", "signs", "thin pen", "touching")
     count = 1 if kind in single else int(rng.integers(2, 5))
     length = int(rng.integers(2, 8))
     step = size * rng.uniform(1.15, 2)
@@ -139,6 +139,8 @@ def _in_lines(
             placed.append((sign, round(left), round(top + offset)))
             apart = step if kind == "columns" else sign.width + size * rng.uniform(0.1, 0.6)
             left += max(apart, sign.width + 0.1 * size)
+            if kind == "touching" and sign is signs[0] and len(signs) > 1:
+                left = placed[-1][1] + _until_touching(sign, signs[1], offsets[0], offsets[1])
             if kind == "signs" and sign is not signs[-1]:
                 chosen_mark = SIGNS[rng.integers(len(SIGNS))]
                 mark = _mark(chosen_mark, size, rng)
@@ -197,6 +199,22 @@ def _in_cells(
         lines.append("".join(str(labels[number]) for number in chosen))
     width = size * 1.2 + count * (wide + apart)
     return placed, lines, rules, (int(width), int(top + size * 0.2))
+
+
+def _until_touching(
+    first: Image.Image, second: Image.Image, above: float, other_above: float
+) -> int:
+    """Say how far right of the first's edge the second begins, so that they touch, but no more."""
+    left, right = np.asarray(first) > 127, np.asarray(second) > 127
+    drop = round(other_above) - round(above)
+    for place in range(left.shape[1], 0, -1):
+        height = max(left.shape[0], right.shape[0]) + abs(drop)
+        page = np.zeros((2, height, place + right.shape[1] + left.shape[1]), bool)
+        page[0, max(0, -drop) :][: left.shape[0], : left.shape[1]] = left
+        page[1, max(0, drop) :][: right.shape[0], place : place + right.shape[1]] = right
+        if (page[0] & page[1]).any():
+            return place - 1
+    return left.shape[1]
 
 
 def _walls(left: float, top: float, right: float, bottom: float) -> list[tuple[float, ...]]:

@@ -1,6 +1,8 @@
+import base64
 import io
 import struct
 import zlib
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -144,9 +146,70 @@ def test_missing_files_and_folders_are_named(tmp_path):
         (np.full((5, 5), -1), "values from 0"),
         (np.full((5, 5), 70_000), "65,535"),
         (np.full((5, 5), "x"), "numbers"),
-        (12, "a path, bytes"),
+        (12, "a path, a data URL"),
     ],
 )
 def test_what_is_no_picture_array_is_refused(array, message):
     with pytest.raises(pictures.PictureError, match=message):
         pictures.read(array)
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8))
+
+
+def test_avif_is_read():
+    read = pictures.read(file(NOISE.convert("RGB"), "AVIF", quality=100))
+    assert np.abs(np.asarray(read.convert("L"), int) - np.asarray(NOISE, int)).mean() < 3
+
+
+def test_heic_is_read_or_refused_with_the_way_out():
+    try:
+        import pillow_heif
+    except ImportError:
+        # The first box of a phone's picture.
+        content = bytes.fromhex("0000001866747970686569630000000068656963") + bytes(40)
+        with pytest.raises(pictures.PictureError, match="HEIC picture: export it as JPEG"):
+            pictures.read(content)
+    else:
+        pillow_heif.register_heif_opener()
+        assert pictures.read(file(NOISE, "HEIF")).size == NOISE.size
+
+
+def test_an_open_file_is_read(tmp_path):
+    NOISE.save(tmp_path / "noise.png")
+    with (tmp_path / "noise.png").open("rb") as opened_file:
+        assert np.array_equal(pictures.read(opened_file), NOISE)
+    assert np.array_equal(pictures.read(io.BytesIO(file(NOISE, "PNG"))), NOISE)
+    with (tmp_path / "noise.png").open(errors="replace") as opened_file:
+        with pytest.raises(pictures.PictureError, match='open it with "rb"'):
+            pictures.read(opened_file)
+
+
+def test_a_data_url_is_read():
+    content = file(NOISE, "PNG")
+    based = "data:image/png;base64," + base64.b64encode(content).decode()
+    assert np.array_equal(pictures.read(based), NOISE)
+    assert np.array_equal(pictures.read("data:image/png," + quote(content)), NOISE)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [("data:image/png", "without a comma"), ("data:;base64,&&&", "not valid base64")],
+)
+def test_a_broken_data_url_is_refused(url, message):
+    with pytest.raises(pictures.PictureError, match=message):
+        pictures.read(url)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP"])
+def test_blank_first_pages_are_passed_over(kind):
+    blank = Image.new("L", NOISE.size, 255)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = file(blank, kind, save_all=True, append_images=[blank, NOISE], **options)
+    assert np.array_equal(pictures.read(content).convert("L"), NOISE)
+
+
+def test_of_blank_pages_alone_the_first_is_taken():
+    blank = Image.new("L", NOISE.size, 255)
+    content = file(blank, "TIFF", save_all=True, append_images=[blank])
+    assert np.asarray(pictures.read(content)).min() == 255
