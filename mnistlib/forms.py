@@ -177,7 +177,8 @@ def _walls(mask: np.ndarray, across: _Lines, down: _Lines, thickest: int) -> np.
     # A stroke that runs along a wall is mostly thicker.
     across_walls, down_walls = across.runs[walls & level], down.runs.T[walls & upright]
     most = 1.6 * np.median(np.concatenate([across_walls, down_walls])) + 1
-    return walls & ((level & (across.runs <= most)) | (upright & (down.runs.T <= most)))
+    thin = (level & (across.runs <= most)) | (upright & (most >= down.runs.T))
+    return walls & thin
 
 
 def _rules(rest: np.ndarray, across: _Lines, widths: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ import numpy as np
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom edge, pixels."""
 
+WIDE = 1.4
+"""Width by height beyond which hardly any digit is."""
+
 # Slopes (rise by run) at which a page may lie: up to 20 degrees either way, the smallest first.
 _SLOPES = np.tan(np.radians(sorted(np.arange(-20, 20.5, 0.5), key=abs)))
 # Two digits stand on one line if this share of the smaller one's height is beside the other.
@@ -48,6 +51,31 @@ def find(boxes: Sequence[Box]) -> list[list[int]]:
     lines = [np.flatnonzero(home == line) for line in np.unique(home)]
     lines.sort(key=lambda line: float(np.mean((top + bottom)[line])))
     return [sorted(line.tolist(), key=lambda place: boxes[place]) for line in lines]
+
+
+def kinds(line: Sequence[Box]) -> list[str]:
+    """Say of what stands on a line whether it has the size of a digit.
+
+    Args:
+        line: Edges of what stands on it.
+
+    Returns:
+        ``"flat"`` for a minus, a dash or a bar; ``"small"`` for what is clearly smaller than the
+        others, at half their height (plus, times) or in their lower or upper half alone (a comma);
+        ``"wide"`` for what is wider than a digit; else ``"digit"``.
+    """
+    left, top, right, bottom = np.array(line, float).T
+    heights, widths, middles = bottom - top, right - left, (top + bottom) / 2
+    tall = heights >= 0.75 * heights.max()
+    height, middle = np.median(heights[tall]), np.median(middles[tall])
+    between = (heights <= 0.6 * height) & (widths <= 0.75 * height)
+    between &= np.abs(middles - middle) <= 0.25 * height
+    beside = (heights <= 0.5 * height) & (widths <= 0.4 * height)
+    beside &= (top >= middle - 0.05 * height) | (bottom <= middle + 0.05 * height)
+    flat = heights <= np.minimum(0.4 * widths, 0.4 * height)
+    wide = (widths >= WIDE * heights) & (widths >= WIDE * height) & ~flat
+    found = np.select([flat, between | beside, wide], ["flat", "small", "wide"], "digit")
+    return found.tolist()
 
 
 def _slope(middle: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> float:

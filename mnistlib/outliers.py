@@ -60,8 +60,8 @@ KINDS = (
 def learned(count: int, *, seed: int = 0, progress: bool = False) -> np.ndarray:
     """Draw letters and symbols to learn from that they are no digits, some 100 a second.
 
-    Of eight, three are Latin letters, two letters of other alphabets, two symbols, and one is a few
-    straight strokes that mean nothing.
+    Of eight, three are Latin letters, two letters of other alphabets, two symbols, and one is
+    strokes that mean nothing.
 
     Args:
         count: How many to draw.
@@ -77,7 +77,7 @@ def learned(count: int, *, seed: int = 0, progress: bool = False) -> np.ndarray:
     kinds = (latin, latin, latin, _ALPHABETS, _ALPHABETS, _SYMBOLS, _SYMBOLS, "")
     for number in range(count):
         signs, own = kinds[number % len(kinds)], int(chosen.integers(2**31))
-        tasks.append((glyph, signs, _LEARNED_FONTS, own) if signs else (_zigzag, own))
+        tasks.append((glyph, signs, _LEARNED_FONTS, own) if signs else (_nonsense, own))
     return _images(tasks, progress=progress)
 
 
@@ -238,12 +238,28 @@ def _bent(shape: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     return bent[found]
 
 
-def _zigzag(seed: int) -> np.ndarray:
-    """Draw one to three lines of straight strokes, with more turns than a digit has."""
+def _nonsense(seed: int) -> np.ndarray:
+    """Draw strokes that mean nothing: straight ones with many turns, or a few loops."""
     draw = np.random.default_rng(seed)
-    paths = [draw.uniform(0, 1, (draw.integers(3, 7), 2)) for _ in range(draw.integers(1, 4))]
-    if len(paths) == 1:
-        paths = [draw.uniform(0, 1, (draw.integers(5, 9), 2))]
+    if draw.random() < 0.4:
+        paths = [draw.uniform(0, 1, (draw.integers(3, 7), 2)) for _ in range(draw.integers(1, 4))]
+        if len(paths) == 1:
+            paths = [draw.uniform(0, 1, (draw.integers(5, 9), 2))]
+    else:
+        # A sum of circles that turn at different speeds.
+        time = np.linspace(0, draw.uniform(4, 7), 120)[:, None]
+        speeds = np.arange(1, 4)
+        sizes = draw.normal(0, 1 / speeds, (2, 3))
+        phases = draw.uniform(0, 2 * np.pi, (2, 3))
+        paths = [
+            np.stack(
+                [
+                    np.cos(time * speeds + phase) @ size
+                    for phase, size in zip(phases, sizes, strict=True)
+                ],
+                axis=1,
+            )
+        ]
     return drawing.trace([path * draw.uniform(0.7, 1.3, 2) for path in paths], seed)
 
 
@@ -296,4 +312,5 @@ def _sketch(what: str, seed: int) -> np.ndarray:
     else:
         paths = [np.array(path.split(), float).reshape(-1, 2) for path in _SKETCHES[what]]
     size = draw.uniform(0.7, 1.3, 2)
-    return drawing.trace([(path + draw.normal(0, 0.012, path.shape)) * size for path in paths], seed)
+    shaken = [(path + draw.normal(0, 0.012, path.shape)) * size for path in paths]
+    return drawing.trace(shaken, seed)

@@ -250,8 +250,9 @@ def _mark(sign: str, size: int, rng: np.random.Generator) -> Image.Image:
         for at in (0.35, 0.65):
             pencil.line((low, at * side, high, at * side), 255, pen)
     if sign == "÷":
+        dot = pen / 1.5
         for at in (pen, side - pen):
-            pencil.ellipse((middle - pen / 1.5, at - pen / 1.5, middle + pen / 1.5, at + pen / 1.5), 255)
+            pencil.ellipse((middle - dot, at - dot, middle + dot, at + dot), 255)
     return image.rotate(rng.uniform(-8, 8), Image.Resampling.BICUBIC)
 
 

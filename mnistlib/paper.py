@@ -47,13 +47,13 @@ def alone(grey: np.ndarray) -> np.ndarray:
 
 
 def _sheet(small: np.ndarray) -> np.ndarray | None:
-    """Find the sheet: bool (height, width), what is written on it included; None if there is none."""
+    """Find the sheet, with what is written on it: bool (height, width), or None."""
     from skimage.filters import threshold_otsu
 
     if np.ptp(small) < _BRIGHTER:
         return None
     bright = small > threshold_otsu(small)
-    if not 0 < bright.mean() < 1 or np.median(small[bright]) - np.median(small[~bright]) < _BRIGHTER:
+    if np.median(small[bright]) - np.median(small[~bright]) < _BRIGHTER:
         return None
     rim = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
     if rim.mean() > _RIM:

@@ -6,16 +6,17 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from mnistlib import forms, lines, paper
+from mnistlib import forms, lines, paper, strokes, touching
 from mnistlib.data import SIDE
 from mnistlib.pictures import Picture, read
+from mnistlib.strokes import NoDigitFound
 
 STEPS = ("background", "polarity", "box", "center", "thicken")
 """The steps of ``to_mnist`` that can be left out, to see what each is good for."""
@@ -32,10 +33,6 @@ _BOX = 20
 _THINNEST = 2.0
 
 
-class NoDigitFound(ValueError):
-    """The picture holds nothing that could be a digit."""
-
-
 @dataclass(frozen=True)
 class Digit:
     """One digit of a picture.
@@ -45,11 +42,18 @@ class Digit:
         box: Its left, top, right and bottom edge in the picture, pixels. As in Pillow, the pixels
             at ``right`` and ``bottom`` are just outside.
         line: The line it stands on, counted from 0 at the top of the picture.
+        small: Whether it is clearly smaller than the digits beside it, as a plus or a comma is.
+        wide: Whether it is wider than a digit: perhaps two that touch.
+        parts: If it may be two digits that touch, what it would be parted into, from left to right;
+            else empty.
     """
 
     image: np.ndarray
     box: tuple[int, int, int, int]
     line: int = 0
+    small: bool = False
+    wide: bool = False
+    parts: tuple[Digit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,17 +122,17 @@ def explain(picture: Picture, *, without: Collection[str] = ()) -> Stages:
     without = _checked_steps(without)
     grey, _ = _grey(read(picture))
     ink, mask = _ink_and_mask(grey, without)
-    group = max(_groups(mask), key=np.count_nonzero)
+    group = max(strokes.groups(mask), key=np.count_nonzero)
     digit, image = _normalized(group, ink, without)
-    return Stages(grey=grey, ink=ink, mask=mask, box=_box(group), digit=digit, image=image)
+    return Stages(grey=grey, ink=ink, mask=mask, box=strokes.edges(group), digit=digit, image=image)
 
 
 def segment(picture: Picture) -> list[Digit]:
     """Find the digits of a picture: line by line from the top, each line from left to right.
 
     Strokes that stand above one another or nearly touch belong together, unless they stand on
-    different lines; digits written into each other are not parted. Lines may be tilted by up to 20
-    degrees.
+    different lines. Lines may be tilted by up to 20 degrees. Flat strokes on a line with digits,
+    such as a minus, are left out. Two digits that touch come as one, with its ``parts``.
 
     Raises:
         NoDigitFound: As ``to_mnist``.
@@ -137,41 +141,40 @@ def segment(picture: Picture) -> list[Digit]:
     image = read(picture)
     grey, factor = _grey(image)
     ink, mask = _ink_and_mask(grey, frozenset())
-    found = []
-    groups = _groups(mask, by_line=True)
-    boxes = [_box(group) for group in groups]
-    places = [_without_signs(row, boxes) for row in lines.find(boxes)]
-    for line, group in ((line, groups[n]) for line, row in enumerate(places) for n in row):
-        left, top, right, bottom = (edge / factor for edge in _box(group))
-        # The sides were rounded when the picture shrank: the digit ends within the picture.
-        width, height = image.size
-        box = (
-            math.floor(left),
-            math.floor(top),
-            min(width, math.ceil(right)),
-            min(height, math.ceil(bottom)),
+    groups = strokes.groups(mask, by_line=True)
+    boxes = [strokes.edges(group) for group in groups]
+
+    def digit(group: np.ndarray, line: int, kind: str = "digit", cuts: int = 2) -> Digit:
+        # A number of several digits may hang together at several places.
+        parts = touching.halves(group) if cuts else []
+        return Digit(
+            image=_normalized(group, ink, frozenset())[1],
+            box=_in_picture(strokes.edges(group), factor, image.size),
+            line=line,
+            small=kind == "small",
+            wide=kind == "wide",
+            parts=tuple(digit(one, line, cuts=cuts - 1) for one in parts),
         )
-        found.append(Digit(_normalized(group, ink, frozenset())[1], box, line))
+
+    found = []
+    for line, row in enumerate(lines.find(boxes)):
+        for place, kind in zip(row, lines.kinds([boxes[place] for place in row]), strict=True):
+            if kind != "flat" or len(row) == 1:
+                found.append(digit(groups[place], line, kind))
     return found
 
 
-def _without_signs(line: Sequence[int], boxes: Sequence[lines.Box]) -> list[int]:
-    """Take away what stands between the digits of a line: plus, minus, a point in the middle.
-
-    A sign is flat, or it is clearly smaller than the digits beside it and at half their height, or
-    lies in their lower half alone (a comma) or the upper.
-    """
-    tops, bottoms = (np.array([boxes[place][edge] for place in line]) for edge in (1, 3))
-    heights, middles = bottoms - tops, (tops + bottoms) / 2
-    widths = np.array([boxes[place][2] - boxes[place][0] for place in line])
-    tall = heights >= 0.75 * heights.max()
-    height, middle = np.median(heights[tall]), np.median(middles[tall])
-    small = (heights <= 0.6 * height) & (widths <= 0.75 * height)
-    between = np.abs(middles - middle) <= 0.25 * height
-    beside = (heights <= 0.5 * height) & (widths <= 0.4 * height)
-    beside &= (tops >= middle - 0.05 * height) | (bottoms <= middle + 0.05 * height)
-    flat = heights <= np.minimum(0.4 * widths, 0.4 * height)
-    return [place for place, sign in zip(line, small & between | beside | flat, strict=True) if not sign]
+def _in_picture(box: lines.Box, factor: float, size: tuple[int, int]) -> lines.Box:
+    """Find the edges in a picture of this size, width and height, of what was found in a copy."""
+    left, top, right, bottom = (edge / factor for edge in box)
+    # The sides were rounded when the picture shrank: the digit ends within the picture.
+    width, height = size
+    return (
+        math.floor(left),
+        math.floor(top),
+        min(width, math.ceil(right)),
+        min(height, math.ceil(bottom)),
+    )
 
 
 def resize_plainly(picture: Picture) -> np.ndarray:
@@ -299,7 +302,7 @@ def _without_edges(mask: np.ndarray, *, cut: bool = False) -> np.ndarray:
 
     With ``cut``, also what merely reaches the edge, where something of a digit's size is free.
     """
-    labels, boxes, areas = _pieces(mask)
+    labels, boxes, areas = strokes.pieces(mask)
     sides = np.array([_sides(box) for box in boxes]).reshape(-1, 2)
     sizes, longest = sides.max(axis=1, initial=0), max(mask.shape)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
@@ -320,16 +323,9 @@ def _without_edges(mask: np.ndarray, *, cut: bool = False) -> np.ndarray:
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
     """Take away what is too small to be a digit, where there is something larger."""
-    labels, boxes, _ = _pieces(mask)
+    labels, boxes, _ = strokes.pieces(mask)
     small = [max(_sides(box)) < 0.04 * max(mask.shape) for box in boxes]
     return mask if all(small) else mask & ~np.isin(labels, 1 + np.flatnonzero(small))
-
-
-def _pieces(mask: np.ndarray) -> tuple[np.ndarray, list[tuple[slice, slice]], np.ndarray]:
-    """Number the connected pieces of a mask from 1; their boxes and their areas, pixels."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    return labels, ndimage.find_objects(labels), areas
 
 
 def _sides(box: tuple[slice, slice]) -> tuple[int, int]:
@@ -402,177 +398,12 @@ def _erase_line(
             clean[run[0] : run[1], column] = False
 
 
-def _groups(mask: np.ndarray, *, by_line: bool = False) -> list[np.ndarray]:
-    """Gather the strokes of each digit: one bool (height, width) for each.
-
-    With ``by_line``, strokes that stand on different lines are kept apart.
-    """
-    labels, boxes, areas = _pieces(mask)
-    strokes = [
-        _Stroke(number, rows.start, rows.stop, columns.start, columns.stop, area)
-        for number, ((rows, columns), area) in enumerate(zip(boxes, areas, strict=True), 1)
-    ]
-    strokes = [s for s in strokes if not any(s.frames(other) for other in strokes)]
-    tallest = max((stroke.size for stroke in strokes), default=0)
-    if tallest < max(10, 0.02 * max(mask.shape)):
-        raise NoDigitFound("the picture holds specks, but nothing as large as a digit")
-    largest = max(stroke.area for stroke in strokes)
-    strokes = [s for s in strokes if s.size >= 0.12 * tallest and s.area >= 0.02 * largest]
-    on = _lines_of_strokes(strokes) if by_line else {}
-    groups: list[list[_Stroke]] = []
-    for stroke in sorted(strokes, key=lambda stroke: -stroke.area):
-        homes = [
-            group
-            for group in groups
-            if any(stroke.belongs_to(other) or (by_line and stroke.tops(other)) for other in group)
-            and all(_may_join(stroke, other, on) for other in group)
-        ]
-        # Between two lines, a fragment belongs to the nearer digit.
-        home = min(homes, key=stroke.strangeness) if on and homes else next(iter(homes), None)
-        if home is None:
-            groups.append([stroke])
-        else:
-            home.append(stroke)
-    if by_line:
-        groups = _with_their_bars(groups, on)
-    # What is far smaller than the largest is a speck, a comma or a stain, but no digit.
-    masks = [np.isin(labels, [stroke.number for stroke in group]) for group in groups]
-    sizes = [_longest(_box(group)) for group in masks]
-    masks = [
-        group
-        for group, size in zip(masks, sizes, strict=True)
-        if size >= 0.25 * max(sizes) and not _is_blob(group)
-    ]
-    if not masks:
-        raise NoDigitFound("the picture holds blots, but no strokes that could be a digit")
-    return masks
-
-
-def _lines_of_strokes(strokes: list[_Stroke]) -> dict[int, int]:
-    """Say on which line the tall strokes stand: their number → the line; empty if on one only."""
-    tallest = max(stroke.bottom - stroke.top for stroke in strokes)
-    tall = [s for s in strokes if s.bottom - s.top >= 0.45 * tallest]
-    found = lines.find([(s.left, s.top, s.right, s.bottom) for s in tall])
-    # What stands alone above or below may be half of a digit in two pieces, unless the other line
-    # is a line beyond doubt.
-    if len(found) < 2 or max(map(len, found)) < 2:
-        return {}
-    return {tall[place].number: line for line, places in enumerate(found) for place in places}
-
-
-def _with_their_bars(groups: list[list[_Stroke]], on: dict[int, int]) -> list[list[_Stroke]]:
-    """Give a bar back to the digit beside which it stands, where that is in pieces itself."""
-    kept: list[list[_Stroke]] = []
-    for group in sorted(groups, key=lambda group: -sum(stroke.area for stroke in group)):
-        bar = _around(group)
-        homes = [
-            home
-            for home in kept
-            if bar.tops(_around(home)) and all(_may_join(a, b, on) for a in group for b in home)
-        ]
-        if homes:
-            homes[0].extend(group)
-        else:
-            kept.append(group)
-    return kept
-
-
-def _around(group: list[_Stroke]) -> _Stroke:
-    """Take the strokes of a group as one."""
-    return _Stroke(
-        number=group[0].number,
-        top=min(stroke.top for stroke in group),
-        bottom=max(stroke.bottom for stroke in group),
-        left=min(stroke.left for stroke in group),
-        right=max(stroke.right for stroke in group),
-        area=sum(stroke.area for stroke in group),
-    )
-
-
-def _may_join(one: _Stroke, other: _Stroke, on: dict[int, int]) -> bool:
-    apart = {on[stroke.number] for stroke in (one, other) if stroke.number in on}
-    return len(apart) < 2
-
-
-@dataclass(frozen=True)
-class _Stroke:
-    """A connected piece of ink: its number, its edges and its area, pixels."""
-
-    number: int
-    top: int
-    bottom: int
-    left: int
-    right: int
-    area: float
-
-    @property
-    def size(self) -> int:
-        return max(self.bottom - self.top, self.right - self.left)
-
-    def tops(self, other: _Stroke) -> bool:
-        """Whether this is a bar beside the upper half of the other, as of a five in two strokes.
-
-        Signs stand lower (a minus, a comma) or further off.
-        """
-        height = other.bottom - other.top
-        across = max(self.left, other.left) - min(self.right, other.right)
-        low = other.top + 0.5 * height
-        return (
-            self.bottom - self.top < 0.45 * height
-            and self.bottom < low
-            and across <= 0.12 * height
-            and other.top - self.bottom <= 0.3 * height
-        )
-
-    def strangeness(self, others: list[_Stroke]) -> tuple[bool, int]:
-        """Compare homes of a fragment: one whose bar it is comes first, then the nearest."""
-        gaps = (max(self.top, o.top) - min(self.bottom, o.bottom) for o in others)
-        return not any(self.tops(other) for other in others), min(gaps)
-
-    def frames(self, other: _Stroke) -> bool:
-        """Whether the other, of a digit's size, stands within this one's edges, free of them."""
-        inside = (
-            self.left < other.left
-            and other.right < self.right
-            and self.top < other.top
-            and other.bottom < self.bottom
-        )
-        return inside and other.size >= 0.35 * self.size
-
-    def belongs_to(self, other: _Stroke) -> bool:
-        """Whether both are pieces of one digit: over one another, or a fragment close by."""
-        across = min(self.right, other.right) - max(self.left, other.left)
-        apart = max(self.top, other.top) - min(self.bottom, other.bottom)
-        taller = max(self.size, other.size)
-        narrower = min(self.right - self.left, other.right - other.left)
-        if across >= 0.4 * narrower:
-            return apart <= 0.4 * taller
-        return -across <= 0.1 * taller and apart <= 0 and min(self.size, other.size) < 0.6 * taller
-
-
-def _is_blob(group: np.ndarray) -> bool:
-    """Whether one disc covers most of it, as of a blot or of a dark picture's corner."""
-    left, top, right, bottom = box = _box(group)
-    depth = ndimage.distance_transform_edt(np.pad(group[top:bottom, left:right], 1))
-    return 2 * depth.max() > 0.7 * _longest(box)
-
-
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def _longest(box: tuple[int, int, int, int]) -> int:
-    left, top, right, bottom = box
-    return max(right - left, bottom - top)
-
-
 def _normalized(
     group: np.ndarray, ink: np.ndarray, without: frozenset[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring a digit's strokes into MNIST's frame: float32 (side, side) and uint8 (28, 28)."""
-    left, top, right, bottom = box = _box(group)
-    longest = _longest(box)
+    left, top, right, bottom = box = strokes.edges(group)
+    longest = strokes.longest(box)
     # The grey of a stroke's edge belongs to it: MNIST's digits are anti-aliased.
     around = max(1, longest // 20)
     peak, side = np.percentile(ink[group], 90), max(ink.shape)
@@ -590,9 +421,9 @@ def _normalized(
         if missing > 0:
             group = ndimage.distance_transform_edt(~group) <= missing
             weight = np.maximum(weight, group)
-    left, top, right, bottom = box = _box(group)
+    left, top, right, bottom = box = strokes.edges(group)
     if "box" not in without:
-        side = _longest(box) * SIDE / _BOX
+        side = strokes.longest(box) * SIDE / _BOX
     if "center" in without:
         row, column, middle = (top + bottom) / 2, (left + right) / 2, 0.5
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,12 +91,35 @@ class Recognizer:
     def read(self, picture: Picture) -> list[tuple[preprocess.Digit, Answer]]:
         """Find the digits of a picture, line by line, each from left to right, and name each.
 
+        What is not surely a digit, but would be as two that touch, is parted; what is small beside
+        the digits of its line, and no digit is likely, is left out.
+
         Raises:
             NoDigitFound: The picture holds none.
             PictureError: It is no picture, is damaged, or is too large.
         """
         found = preprocess.segment(picture)
-        return list(zip(found, self.answer(np.stack([one.image for one in found])), strict=True))
+        # Whole digits and what they may be parted into, asked at once.
+        asked = [one for digit in found for one in _with_parts(digit)]
+        answers = self.answer(np.stack([one.image for one in asked]))
+        given = {id(one): answer for one, answer in zip(asked, answers, strict=True)}
+        chosen = [one for digit in found for one in _best_parting(digit, given)]
+        read = [(one, given[id(one)]) for one in chosen]
+        # A plus or a comma is small, and no digit is likely.
+        kept = [(one, answer) for one, answer in read if answer.sure or not one.small]
+        return kept or read
+
+
+def _with_parts(digit: preprocess.Digit) -> list[preprocess.Digit]:
+    return [digit, *(one for part in digit.parts for one in _with_parts(part))]
+
+
+def _best_parting(digit: preprocess.Digit, answers: Mapping[int, Answer]) -> list[preprocess.Digit]:
+    """Give the digit whole, or its parts if each of these is surely a digit and it is not."""
+    if answers[id(digit)].sure or not digit.parts:
+        return [digit]
+    parts = [one for part in digit.parts for one in _best_parting(part, answers)]
+    return parts if all(answers[id(one)].sure for one in parts) else [digit]
 
 
 def calibrate(

@@ -180,9 +180,8 @@ def test_an_open_file_is_read(tmp_path):
     with (tmp_path / "noise.png").open("rb") as opened_file:
         assert np.array_equal(pictures.read(opened_file), NOISE)
     assert np.array_equal(pictures.read(io.BytesIO(file(NOISE, "PNG"))), NOISE)
-    with (tmp_path / "noise.png").open(errors="replace") as opened_file:
-        with pytest.raises(pictures.PictureError, match='open it with "rb"'):
-            pictures.read(opened_file)
+    with pytest.raises(pictures.PictureError, match='open it with "rb"'):
+        pictures.read(io.StringIO("text"))
 
 
 def test_a_data_url_is_read():
@@ -205,7 +204,7 @@ def test_a_broken_data_url_is_refused(url, message):
 def test_blank_first_pages_are_passed_over(kind):
     blank = Image.new("L", NOISE.size, 255)
     options = {"lossless": True} if kind == "WEBP" else {}
-    content = file(blank, kind, save_all=True, append_images=[blank, NOISE], **options)
+    content = file(blank, kind, save_all=True, append_images=[blank, NOISE.copy()], **options)
     assert np.array_equal(pictures.read(content).convert("L"), NOISE)
 
 
