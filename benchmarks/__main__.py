@@ -112,11 +112,11 @@ def writers() -> Iterator[Measurement]:
             yield Measurement(f"{report.DIVIDED} {way}", "divided", {"way": way, "seed": seed})
 
 
-def strokes() -> Iterator[Measurement]:
-    """List what the recognizer owes to 30 writers of pendigits, measured on 14 others."""
+def recognizer() -> Iterator[Measurement]:
+    """List what the recognizer reads and declines, and what it owes to 30 writers of pendigits."""
     for seed in range(5):
         for way in report.LEARNED:
-            yield Measurement(f"recognizer, {way}", "strokes", {"way": way, "seed": seed})
+            yield Measurement(f"recognizer, {way}", "recognized", {"way": way, "seed": seed})
 
 
 def lessons() -> Iterator[Measurement]:
@@ -193,7 +193,7 @@ def write(results: dict, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
-    plans = (quick, steps, full, hands, writers, strokes, lessons)
+    plans = (quick, steps, full, hands, writers, recognizer, lessons)
     chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()
     if unknown:

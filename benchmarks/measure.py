@@ -79,7 +79,17 @@ def hands(*, seed: int = 0, epochs: int = 3) -> dict:
         kind → the answers, a character each; ``abstaining``: training → kind → answers with ``?``
         where the recognizer abstains. Letters are in the order of ``drawing.LETTERS``, 20 each.
     """
-    from mnistlib import augment, data, drawing, metrics, models, preprocess, recognizer, training
+    from mnistlib import (
+        augment,
+        data,
+        drawing,
+        metrics,
+        models,
+        outliers,
+        preprocess,
+        recognizer,
+        training,
+    )
 
     digits = data.load("mnist")
     x, y, x_val, y_val = data.split(digits.x_train, digits.y_train, validation=0.1, seed=0)
@@ -98,11 +108,11 @@ def hands(*, seed: int = 0, epochs: int = 3) -> dict:
         return "".join(map(str, models.predict_proba(network, images).argmax(axis=1)))
 
     augmented, plain = trained(x, y, augment.distort), trained(x, y, None)
-    outliers = recognizer.out_of_distribution(x, y, count=len(x) // 8, seed=seed)
-    undecided = np.full((len(outliers), data.CLASSES), 1 / data.CLASSES, np.float32)
+    strange = outliers.from_digits(x, y, count=len(x) // 8, seed=seed)
+    undecided = np.full((len(strange), data.CLASSES), 1 / data.CLASSES, np.float32)
     targets = np.eye(data.CLASSES, dtype=np.float32)[y]
     exposed = trained(
-        np.concatenate([x, outliers]), np.concatenate([targets, undecided]), augment.distort
+        np.concatenate([x, strange]), np.concatenate([targets, undecided]), augment.distort
     )
     answers = {}
     prepared = {kind: _prepared(pictures) for kind, (pictures, _) in trials.items()}
@@ -295,20 +305,26 @@ def divided(way: str, *, seed: int = 0) -> dict:
     return {"accuracy": metrics.accuracy(y_val, answers)}
 
 
-def strokes(way: str, *, seed: int = 0) -> dict:
-    """Measure the recognizer on MNIST's test digits and on strokes by people it has not seen.
+def recognized(way: str, *, seed: int = 0, pages: int = 20) -> dict:
+    """Measure the recognizer on MNIST's test digits and on what it has not seen.
 
     Args:
         way: ``report.ALONE``, as it learns where pendigits cannot be had; or with the 30 writers.
-        seed: Fixes the training.
+        seed: Fixes the training and what is drawn.
+        pages: How many of each kind of page, of test digits; with the 30 writers only.
 
     Returns:
         ``seconds`` of the training; and for ``MNIST`` and ``14 writers`` the shares of the digits
         that are answered right (``accuracy``, counting unsure answers too), for which the answer is
-        ``sure``, and that are wrong though sure (``misled``).
+        ``sure``, and that are wrong though sure (``misled``). With the 30 writers also
+        ``outliers``: kind → ``auroc`` against MNIST's test digits and the shares declined at the
+        recognizer's ``own`` threshold and ``at98``, where 98 % of these digits are answered; and
+        ``pages``: kind, or all but touching digits → the counts of ``pages.Score``.
     """
+    from sklearn.metrics import roc_auc_score
+
     from benchmarks.report import ALONE
-    from mnistlib import data, handwriting, recognizer
+    from mnistlib import data, handwriting, outliers, recognizer
 
     digits = data.load("mnist")
     others = [] if way == ALONE else [handwriting.load()]
@@ -328,7 +344,46 @@ def strokes(way: str, *, seed: int = 0) -> dict:
             "sure": float(sure.mean()),
             "misled": float((sure & ~right).mean()),
         }
+    if way == ALONE:
+        return figures
+    known = reader.probabilities(digits.x_test).max(axis=1)
+    figures["outliers"] = {}
+    for kind, images in outliers.trials(seed=seed).items():
+        strange = reader.probabilities(images).max(axis=1)
+        is_digit = np.repeat([1, 0], [len(known), len(strange)])
+        figures["outliers"][kind] = {
+            "auroc": float(roc_auc_score(is_digit, np.concatenate([known, strange]))),
+            "own": float((strange < reader.threshold).mean()),
+            "at98": float((strange < np.quantile(known, 0.02)).mean()),
+        }
+    figures["pages"] = read_pages(reader, digits, count=pages, seed=seed)
     return figures
+
+
+def read_pages(reader, digits, *, count: int, seed: int) -> dict[str, dict]:
+    """Read so many pages of each kind, written with the test digits, and count what is right."""
+    import dataclasses
+    import itertools
+
+    from mnistlib import pages, preprocess
+
+    scores = {}
+    for kind in pages.KINDS:
+        made, read = [], []
+        for number in range(count):
+            # Other pages for each kind: else a digit that is misread would count in all of them.
+            own = 10_000 * (seed + 1) + 100 * pages.KINDS.index(kind) + number
+            made.append(pages.draw(kind, digits.x_test, digits.y_test, seed=own))
+            try:
+                found = reader.read(made[-1].picture)
+            except preprocess.NoDigitFound:
+                found = []
+            rows = itertools.groupby(found, key=lambda pair: pair[0].line)
+            read.append(["".join(str(answer.digit) for _, answer in row) for _, row in rows])
+        scores[kind] = dataclasses.asdict(pages.score(made, read))
+    apart = [score for kind, score in scores.items() if kind != "touching"]
+    scores["all but touching"] = {name: sum(one[name] for one in apart) for name in apart[0]}
+    return scores
 
 
 def _matrix_product(side: int = 2048, times: int = 10) -> float:

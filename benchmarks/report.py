@@ -33,7 +33,7 @@ def table(results: dict) -> str:
         "steps": _steps,
         "full": _full,
         "writers": _writers,
-        "strokes": _strokes,
+        "recognizer": _recognizer,
         "lessons": _lessons,
     }
     for plan, rows in plans.items():
@@ -166,7 +166,7 @@ def _writers(results: dict):
             yield f"{name}, validation accuracy", mean_sd([run["accuracy"] for run in runs])
 
 
-def _strokes(results: dict):
+def _recognizer(results: dict):
     for way in LEARNED:
         if runs := results.get(name := f"recognizer, {way}"):
             for kind in ("MNIST", "14 writers"):
@@ -177,6 +177,21 @@ def _strokes(results: dict):
                 what = {"MNIST": "MNIST's test digits", "14 writers": "digits of 14 other writers"}
                 figure = f"{right} right; sure of {sure}, wrong though sure {misled}"
                 yield f"{name}: {what[kind]}", figure
+    if runs := results.get(f"recognizer, {LEARNED[1]}"):
+        for kind in runs[0]["outliers"]:
+            shares = [run["outliers"][kind] for run in runs]
+            area = np.mean([share["auroc"] for share in shares])
+            declined = (mean_sd([share[what] for share in shares]) for what in ("own", "at98"))
+            own, strict = declined
+            figure = f"{own} declined, {strict} where 98 % of digits are answered; AUROC {area:.3f}"
+            yield f"no digits: {kind}", figure
+        for kind in runs[0]["pages"]:
+            pages = [run["pages"][kind] for run in runs]
+            numbers, digits = (
+                mean_sd([page[f"{what}_right"] / page[what] for page in pages])
+                for what in ("numbers", "digits")
+            )
+            yield f"pages: {kind}", f"numbers {numbers} right, digits {digits}"
 
 
 def _lessons(results: dict):

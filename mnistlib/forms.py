@@ -62,9 +62,9 @@ def find(mask: np.ndarray) -> np.ndarray:
     straight = _shear(straight.T, upright).T
     across = _lines(straight, thickest, least)
     down = _lines(straight.T, thickest, least)
-    if not across.boxes and not down.boxes:
-        return np.zeros_like(mask)
     walls = _walls(straight, across, down, thickest)
+    # What underlines a number may be thicker than a wall: no cell depends on it.
+    across = _lines(straight, round(1.5 * thickest), least)
     walls |= _rules(straight & ~walls, across, down.runs.T)
     walls = _shear(_shear(walls.T, -upright).T, -level)
     place = tuple(

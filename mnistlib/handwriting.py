@@ -5,15 +5,12 @@ Imports without TensorFlow.
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from mnistlib import DISTRIBUTION, drawing, folders, pendigits, preprocess
+from mnistlib import drawing, folders, kept, pendigits, preprocess
 from mnistlib.data import SIDE
 
 PARTS = ("train", "test")
@@ -72,12 +69,10 @@ def load(
         raise ValueError(f"part must be one of {', '.join(PARTS)}; received {part!r}")
     strokes: pendigits.Strokes = getattr(pendigits.load(), part)
     learning = part == "train"
-    kept = _kept(part, pens, seed)
-    try:
-        drawn = np.load(kept, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        drawn = images(strokes, pens=pens, seed=seed, whole=learning, progress=progress)
-        _keep(drawn, kept)
+    drawn = kept.images(
+        f"pendigits-{part}-{pens}-{seed}",
+        lambda: images(strokes, pens=pens, seed=seed, whole=learning, progress=progress),
+    )
     people = len(np.unique(strokes.writers))
     # Nothing is learned from half a digit; but each counts when it is tried.
     found = drawn.any(axis=(1, 2)) if learning else np.ones(len(drawn), bool)
@@ -118,29 +113,6 @@ def from_pictures(labelled: Sequence[folders.Labelled]) -> Handwriting:
         writers=np.zeros(times * len(made), np.int32),
         source=f"own pictures: {len(made):,}, each {times} times",
     )
-
-
-def _kept(part: str, pens: int, seed: int) -> Path:
-    """Name the file of images drawn earlier, by this very code: another state draws them anew."""
-    import pooch
-
-    code = b"".join(
-        Path(path).read_bytes() for path in (drawing.__file__, preprocess.__file__, __file__)
-    )
-    digest = hashlib.sha256(code).hexdigest()[:16]
-    return Path(pooch.os_cache(DISTRIBUTION)) / f"pendigits-{part}-{pens}-{seed}-{digest}.npy"
-
-
-def _keep(drawn: np.ndarray, path: Path) -> None:
-    """Write images, completely or not at all; where nothing can be written, do without."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-            new = Path(folder) / path.name
-            np.save(new, drawn)
-            new.replace(path)
-    except OSError:
-        return
 
 
 def images(

@@ -19,6 +19,8 @@ WIDE = 1.4
 _SLOPES = np.tan(np.radians(sorted(np.arange(-20, 20.5, 0.5), key=abs)))
 # Two digits stand on one line if this share of the smaller one's height is beside the other.
 _BESIDE = 0.5
+# One that stands alone joins a line if it reaches into it with this share of its height.
+_REACHES = 0.35
 
 
 def find(boxes: Sequence[Box]) -> list[list[int]]:
@@ -49,8 +51,39 @@ def find(boxes: Sequence[Box]) -> list[list[int]]:
             nearest = follows[np.argmin(middle[follows])]
             home[home == home[nearest]] = home[one]
     lines = [np.flatnonzero(home == line) for line in np.unique(home)]
+    lines = _with_strays(lines, left, right, top, bottom)
     lines.sort(key=lambda line: float(np.mean((top + bottom)[line])))
     return [sorted(line.tolist(), key=lambda place: boxes[place]) for line in lines]
+
+
+def _with_strays(
+    lines: list[np.ndarray],
+    left: np.ndarray,
+    right: np.ndarray,
+    top: np.ndarray,
+    bottom: np.ndarray,
+) -> list[np.ndarray]:
+    """Give a box that stands alone to the line in whose band it reaches, if there is room for it.
+
+    In the box of a form, a digit may stand so low that the next one is not beside it.
+    """
+    kept = [line for line in lines if len(line) > 1]
+    for alone in (line for line in lines if len(line) == 1):
+        box = alone[0]
+        homes = [
+            (
+                min(bottom[box], np.median(bottom[line])) - max(top[box], np.median(top[line])),
+                place,
+            )
+            for place, line in enumerate(kept)
+            if len(line) > 1 and ((right[line] <= left[box]) | (left[line] >= right[box])).all()
+        ]
+        reach, place = max(homes, default=(0.0, 0))
+        if homes and reach >= _REACHES * (bottom[box] - top[box]):
+            kept[place] = np.append(kept[place], box)
+        else:
+            kept.append(alone)
+    return kept
 
 
 def kinds(line: Sequence[Box]) -> list[str]:

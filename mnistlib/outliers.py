@@ -1,5 +1,7 @@
 """Out-of-distribution images: what is no digit, to learn to abstain from and to be tested with.
 
+Some are made of digits: turned, mirrored, written over each other.
+
 Letters and symbols come from the fonts that Matplotlib carries (DejaVu, STIX, Computer Modern):
 bent, written with a pen of some width, and preprocessed as every other picture. What ``learned``
 draws and what ``trials`` draws have no shape in common: other fonts, other symbols, letters by
@@ -17,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from mnistlib import drawing, preprocess
+from mnistlib import drawing, kept, preprocess
 from mnistlib.data import SIDE
 
 LOOKALIKES = "OoQDIilJjZzSsBbGgqyLhGa"
@@ -57,11 +59,42 @@ KINDS = (
 """What ``trials`` draws."""
 
 
+def from_digits(x: np.ndarray, y: np.ndarray, *, count: int, seed: int = 0) -> np.ndarray:
+    """Make out-of-distribution images out of digits: handwriting, but no digits.
+
+    A quarter each: digits turned by a right angle, mirrored, upside down, and two digits written
+    over each other; of each only classes that do not become a digit by it.
+
+    Args:
+        x: uint8 (n, 28, 28).
+        y: Labels (n,), each class at least once.
+        count: How many to make; rounded down to a multiple of four.
+        seed: Which digits are taken.
+
+    Returns:
+        uint8 (count, 28, 28).
+    """
+    draw = np.random.default_rng(seed)
+
+    def some(*classes: int) -> np.ndarray:
+        return x[draw.choice(np.flatnonzero(np.isin(y, classes)), count // 4)]
+
+    # A zero and an eight stay digits however they are turned; a mirrored two is a five.
+    return np.concatenate(
+        [
+            np.rot90(some(1, 2, 3, 4, 5, 6, 7, 9), axes=(1, 2)),
+            some(3, 4, 6, 7, 9)[:, :, ::-1],
+            some(3, 4, 7)[:, ::-1, ::-1],
+            np.maximum(some(*range(10)), some(*range(10))),
+        ]
+    )
+
+
 def learned(count: int, *, seed: int = 0, progress: bool = False) -> np.ndarray:
     """Draw letters and symbols to learn from that they are no digits, some 100 a second.
 
-    Of eight, three are Latin letters, two letters of other alphabets, two symbols, and one is
-    strokes that mean nothing.
+    They are kept in the user's cache folder, where that can be written. Of eight, three are Latin
+    letters, two letters of other alphabets, two symbols, and one is strokes that mean nothing.
 
     Args:
         count: How many to draw.
@@ -71,6 +104,12 @@ def learned(count: int, *, seed: int = 0, progress: bool = False) -> np.ndarray:
     Returns:
         uint8 (count, 28, 28), as MNIST would hold them.
     """
+    return kept.images(
+        f"outliers-{count}-{seed}", lambda: _learned(count, seed=seed, progress=progress)
+    )
+
+
+def _learned(count: int, *, seed: int, progress: bool) -> np.ndarray:
     latin = "".join(sign for sign in _LATIN if sign not in LOOKALIKES)
     chosen = np.random.default_rng(seed)
     tasks = []

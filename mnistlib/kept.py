@@ -1,0 +1,52 @@
+"""Images that take a minute to draw, kept in the user's cache folder.
+
+Imports without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mnistlib import DISTRIBUTION
+
+# What decides how a picture becomes MNIST's image.
+_CODE = (
+    *("drawing", "forms", "handwriting", "lines", "outliers", "paper", "pictures", "preprocess"),
+    *("strokes", "touching"),
+)
+
+
+def images(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Give the images of this name: those drawn earlier, else those that ``make`` draws.
+
+    They count as drawn earlier if the very same code drew them: another state draws them anew.
+    Where nothing can be written, they are drawn each time.
+
+    Args:
+        name: Of letters, digits and hyphens; says what ``make`` depends on.
+        make: Draws them: uint8 (n, 28, 28).
+    """
+    import pooch
+
+    here = Path(__file__).parent
+    code = b"".join((here / f"{module}.py").read_bytes() for module in _CODE)
+    digest = hashlib.sha256(code).hexdigest()[:16]
+    path = Path(pooch.os_cache(DISTRIBUTION)) / f"{name}-{digest}.npy"
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        drawn = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+            new = Path(folder) / path.name
+            np.save(new, drawn)
+            new.replace(path)
+    except OSError:
+        pass
+    return drawn
