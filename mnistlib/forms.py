@@ -53,19 +53,37 @@ def find(mask: np.ndarray) -> np.ndarray:
     Returns:
         The pixels of the form, bool (height, width).
     """
+    found = np.zeros_like(mask)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return found
+    # Only where there is ink; a margin, because a page ends outside its frame.
+    inked = tuple(slice(max(0, places[0] - 2), places[-1] + 3) for places in (rows, columns))
     longest = max(mask.shape)
-    thickest = max(4, round(0.02 * longest))
-    least = max(12, round(0.05 * longest))
+    thickest = max(8, round(0.02 * longest))
+    found[inked] = _find(mask[inked], thickest, least=max(12, round(0.05 * longest)))
+    return found
+
+
+def _find(mask: np.ndarray, thickest: int, *, least: int) -> np.ndarray:
+    none = np.zeros_like(mask)
     level = _slope(mask)
     straight = _shear(mask, level)
-    upright = _slope(straight.T)
-    straight = _shear(straight.T, upright).T
-    across = _lines(straight, thickest, least)
-    down = _lines(straight.T, thickest, least)
-    walls = _walls(straight, across, down, thickest)
     # What underlines a number may be thicker than a wall: no cell depends on it.
     across = _lines(straight, round(1.5 * thickest), least)
-    walls |= _rules(straight & ~walls, across, down.runs.T)
+    if not across.boxes:
+        return none
+    upright = _slope(straight.T)
+    straight = _shear(straight.T, upright).T
+    widths = _runs(straight.T).T
+    level_walls, down = _lines(straight, thickest, least), _lines(straight.T, thickest, least)
+    walls = np.zeros_like(straight)
+    # A cell has two walls of either kind.
+    if len(level_walls.boxes) > 1 and len(down.boxes) > 1:
+        walls = _walls(straight, level_walls, down, thickest)
+    walls |= _rules(straight & ~walls, _lines(straight, round(1.5 * thickest), least), widths)
+    if not walls.any():
+        return none
     walls = _shear(_shear(walls.T, -upright).T, -level)
     place = tuple(
         slice((long - short) // 2, (long - short) // 2 + short)
@@ -195,7 +213,10 @@ def _rules(rest: np.ndarray, across: _Lines, widths: np.ndarray) -> np.ndarray:
         if not line.any():
             continue
         thickness = across.thickness(number)
-        line &= across.runs <= 1.6 * thickness + 1
+        # Not the level strokes that end on the line: they are thicker, or lie beside it.
+        rows = np.nonzero(line)[0]
+        line &= across.runs <= 1.3 * thickness + 1
+        line &= np.abs(np.arange(len(line)) - np.median(rows))[:, None] <= thickness + 2
         others, _ = ndimage.label(rest & ~line & ~rules, structure=np.ones((3, 3)))
         places = ndimage.find_objects(others)
         if not places:

@@ -214,9 +214,13 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
 
 def _contrast(image: Image.Image) -> float:
     """Say how far the ink differs from the paper, in grey, if there is a stroke's length of it."""
-    grey = np.asarray(image.convert("L")).astype(np.int16)
-    far = np.abs(grey - np.median(grey)).ravel()
-    return float(np.partition(far, -max(grey.shape) // 2)[-max(grey.shape) // 2])
+    grey = np.asarray(image.convert("L"))
+    length = max(grey.shape) // 2
+    counts = np.bincount(grey.ravel(), minlength=256)
+    paper = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
+    far = np.bincount(np.abs(np.arange(256) - paper), counts)
+    farther = np.cumsum(np.pad(far, (0, 256 - len(far)))[::-1])
+    return float(255 - np.searchsorted(farther, length))
 
 
 def _boldened(image: Image.Image, times: int) -> Image.Image:
