@@ -214,9 +214,9 @@ def _rules(rest: np.ndarray, across: _Lines, widths: np.ndarray) -> np.ndarray:
             continue
         thickness = across.thickness(number)
         # Not the level strokes that end on the line: they are thicker, or lie beside it.
-        rows = np.nonzero(line)[0]
+        middle = np.median(np.nonzero(line)[0])
         line &= across.runs <= 1.3 * thickness + 1
-        line &= np.abs(np.arange(len(line)) - np.median(rows))[:, None] <= thickness + 2
+        line &= np.abs(np.arange(len(line)) - middle)[:, None] <= thickness + 2
         others, _ = ndimage.label(rest & ~line & ~rules, structure=np.ones((3, 3)))
         places = ndimage.find_objects(others)
         if not places:
@@ -225,8 +225,13 @@ def _rules(rest: np.ndarray, across: _Lines, widths: np.ndarray) -> np.ndarray:
         middles = np.array([(along.start + along.stop) / 2 for _, along in places])
         tall = heights >= 0.45 * heights.max()
         beside = tall & (middles > columns.start) & (middles < columns.stop)
-        length = columns.stop - columns.start
-        if beside.sum() >= 2 and length >= 1.5 * np.median(heights[beside]):
+        if beside.sum() < 2:
+            continue
+        height, length = np.median(heights[beside]), columns.stop - columns.start
+        ends = np.array([rows.stop for rows, _ in places])[beside]
+        below = middle >= np.median(ends) - 0.2 * height
+        # The bars of fours and fives beside one another make a line as well, but no long one.
+        if length >= (1.5 if below else 4) * height:
             rules |= line | _teeth(rest & ~line, line, widths, thickness)
     return rules
 

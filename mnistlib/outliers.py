@@ -22,14 +22,14 @@ from scipy import ndimage
 from mnistlib import drawing, kept, preprocess
 from mnistlib.data import SIDE
 
-LOOKALIKES = "OoQDIilJjZzSsBbGgqyLhGa"
+LOOKALIKES = "OoQDIilJjZzSsBbGgqyLhap"
 """Latin letters that somebody may take for a digit: nobody learns that they are none."""
 
 # What else looks like a digit or like one of ``LOOKALIKES``, a slashed zero and a bar among them.
 _LIKE_DIGITS = frozenset(
     LOOKALIKES
-    + "ΒΖΘΙΟΦβγδεζθιξοςστφ"
-    + "БВЗОЧЬЭЪЫФЮЯЛабвдзолуфчэьъыюя"
+    + "ΒΖΘΙΟΦβγδεζθιξορςστφ"
+    + "БВЗОЧЬЭЪЫФЮЯЛабвдзолруфчэьъыюя"
     + "↑↓↾↿⇂⇃∂∃∅∕∖∘∙∣∤∥∦∫⊕⊖⊗⊘⊙⊚⊛⊜⊝"
     + "▁▏▕▮▯○◌◍◎●◐◑◒◓◔◕◖◗◦◯◴◵◶◷"
 )
