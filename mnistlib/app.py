@@ -3,10 +3,11 @@
 Only the functions here load gradio, which is an optional requirement.
 """
 
-import base64
+import contextlib
 import itertools
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ canvas { touch-action: none; cursor: crosshair; border: 1px solid #888; border-r
 button { margin: 8px 8px 0 0; padding: 6px 16px; border: 1px solid #888; border-radius: 8px; }
 """
 _SCRIPT = Path(__file__).with_name("pad.js")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _MISSING = "The page needs gradio: pip install gradio"
 
 
@@ -58,8 +60,7 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
 
     def answer_drawing(event: gr.EventData):
         drawn = event.picture
-        # A data URL: "data:image/png;base64,…".
-        return _answer(recognizer, drawn and base64.b64decode(drawn.partition(",")[2]))
+        return _answer(recognizer, drawn)
 
     def answer_picture(path: str | None):
         return _answer(recognizer, path)
@@ -121,9 +122,10 @@ def launch(
     theme = gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
-    return page.launch(
-        server_name=host, server_port=port, share=False, theme=theme, footer_links=[], **options
-    )
+    with _without_proxies():
+        return page.launch(
+            server_name=host, server_port=port, share=False, theme=theme, footer_links=[], **options
+        )
 
 
 def show(recognizer: Recognizer) -> "Markdown | None":
@@ -155,13 +157,23 @@ def load_gradio() -> ModuleType:
     # Read when gradio is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _without_proxies():
             # Its progress bars look for Jupyter's widgets and, without them, complain in red.
             warnings.filterwarnings("ignore", "IProgress not found")
             import gradio
     except ImportError as error:
         raise ImportError(_MISSING) from error
     return gradio
+
+
+@contextlib.contextmanager
+def _without_proxies() -> Iterator[None]:
+    """Hide proxies from gradio, which asks its own page whether it is there and no other host."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _PROXIES}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _answer(recognizer: Recognizer, picture: bytes | str | None):
@@ -181,6 +193,8 @@ def _answer(recognizer: Recognizer, picture: bytes | str | None):
         read = [" ".join(str(one.digit) if one.sure else "?" for _, one in row) for _, row in rows]
         order = "From left to right" if len(read) == 1 else "Line by line"
         words += f"{order}: {' / '.join(read)}. Above is the largest."
+    if hint := recognizer.hint(picture, found):
+        words += f" {hint}"
     large = Image.fromarray(digit.image).resize((224, 224), Image.Resampling.NEAREST)
     return shares, large, words
 

@@ -119,7 +119,7 @@ def plan(
 
     Raises:
         ValueError: A notebook or a parameter is unknown, a value does not fit the declared type, or
-            the folder holds no notebooks.
+            the folder holds no notebooks; or a path leads to no file.
     """
     paths = _select(names, Path(folder))
     declared = {path: papermill.inspect_notebook(path) for path in paths}
@@ -136,9 +136,25 @@ def plan(
     for path in paths:
         own = declared[path]
         values = {name: _convert(given[name], own[name]) for name in own if name in given}
+        values |= {name: _whole_path(name, values[name]) for name in values if _is_path(own[name])}
         changed = {name: value for name, value in values.items() if value != _default(own[name])}
         jobs.append(Job(path.stem, path, tuple(own), values, changed))
     return jobs
+
+
+def _is_path(parameter: Any) -> bool:
+    """Whether a notebook says of a parameter, in the comment beside it, that it is a path."""
+    return (parameter.help or "").startswith("path of")
+
+
+def _whole_path(name: str, value: str) -> str:
+    """Complete a relative path, because the kernel runs in the notebook's folder; "" stays."""
+    if not value:
+        return value
+    path = Path(value).expanduser().resolve()
+    if not path.exists():
+        raise ValueError(f"{name} must be the path of a file; there is none at {path}")
+    return str(path)
 
 
 def run(

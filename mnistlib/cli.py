@@ -7,6 +7,7 @@ TensorFlow.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -39,6 +40,10 @@ _MODEL = click.option(
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """MNIST from the first pixel to error analysis: the notebook series, and Kaggle's digits."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold what the console cannot show.
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -177,11 +182,14 @@ def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
             }
             for digit, answer in found
         ]
-        results.append({"picture": picture, "digits": digits})
+        hint = reader.hint(picture, found)
+        results.append({"picture": picture, "digits": digits, "hint": hint})
         if not as_json:
             rows = itertools.groupby(found, key=lambda pair: pair[0].line)
             words = ("; ".join(str(answer) for _, answer in row) for _, row in rows)
             click.echo(f"{picture}: {' / '.join(words)}")
+            if hint:
+                click.echo(f"    {hint}")
     if as_json:
         click.echo(json.dumps(results, indent=1))
     sys.exit(1 if failed else 0)
@@ -219,8 +227,10 @@ def evaluate(folder: str, model: str | None, mistakes: str) -> None:
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in."
 )
-@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65_535))
-def app(model: str | None, host: str, port: int) -> None:
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), help="[default: the first free one from 7860]"
+)
+def app(model: str | None, host: str, port: int | None) -> None:
     """Serve a page on which to draw, upload or photograph a digit."""
     from mnistlib import app as page
 
@@ -232,7 +242,10 @@ def app(model: str | None, host: str, port: int) -> None:
     try:
         page.launch(recognizer, host=host, port=port)
     except OSError as error:
-        raise click.ClickException(f"the page cannot be served: {error}") from error
+        way = "choose another --port" if port else "is another --host or --port free?"
+        raise click.ClickException(
+            f"the page cannot be served at {host}, port {port or 'from 7860'} ({way}): {error}"
+        ) from error
 
 
 @main.command()

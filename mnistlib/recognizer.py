@@ -20,6 +20,7 @@ from mnistlib import (
     metrics,
     models,
     outliers,
+    pictures,
     preprocess,
     training,
 )
@@ -109,6 +110,47 @@ class Recognizer:
         # A plus or a comma is small, and no digit is likely.
         kept = [(one, answer) for one, answer in read if answer.sure or not one.small]
         return kept or read
+
+    def hint(
+        self, picture: Picture, found: Sequence[tuple[preprocess.Digit, Answer]]
+    ) -> str | None:
+        """Say what may be wrong with a picture that was read badly; None if nothing is noticed.
+
+        Args:
+            picture: As given to ``read``.
+            found: What ``read`` gave.
+        """
+        own = _sure(found)
+        if len(found) > 1 and own < _BADLY:
+            upright = pictures.read(picture)
+            turned = {way: self._sure_of(upright.rotate(turn, expand=True)) for turn, way in _TURNS}
+            best = max(turned, key=lambda way: turned[way])
+            if turned[best] >= _WELL:
+                return f"The picture seems to lie {best}."
+        if any(digit.wide and not answer.sure for digit, answer in found):
+            return "One of them is wider than a digit: do two digits touch?"
+        return None
+
+    def _sure_of(self, picture: Picture) -> float:
+        """Give the share of digits of a picture of which it is sure; 0 if it holds no two."""
+        try:
+            found = self.read(picture)
+        except preprocess.NoDigitFound:
+            return 0.0
+        return _sure(found) if len(found) > 1 else 0.0
+
+
+# Less than this share of sure answers is bad, and more than that share is well.
+_BADLY, _WELL = 0.6, 0.8
+_TURNS = (
+    (-90, "on its side: turn it to the right by a quarter"),
+    (90, "on its side: turn it to the left by a quarter"),
+    (180, "upside down: turn it by half a turn"),
+)
+
+
+def _sure(found: Sequence[tuple[preprocess.Digit, Answer]]) -> float:
+    return sum(answer.sure for _, answer in found) / len(found)
 
 
 def _with_parts(digit: preprocess.Digit) -> list[preprocess.Digit]:
@@ -263,8 +305,16 @@ def ready(digits: data.Digits) -> Recognizer:
             return load(path)
     bar = TqdmCallback(verbose=0, desc="training cnn_fast once", mininterval=1)
     recognizer, _ = train("cnn_fast", digits, others=others, callbacks=[bar])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(recognizer, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(recognizer, path)
+    except OSError as error:
+        warnings.warn(
+            f"The trained network could not be kept in {path.parent} ({error}), so it will be "
+            "trained again next time: set XDG_CACHE_HOME to a folder that can be written, or use "
+            "`mnistlib train --out` and `--model`.",
+            stacklevel=2,
+        )
     return recognizer
 
 
@@ -285,19 +335,24 @@ def save(recognizer: Recognizer, path: str | Path) -> Path:
 def load(path: str | Path) -> Recognizer:
     """Read a network, and its calibration where there is one beside it.
 
+    Also a network of your own: a classifier of ten classes that Keras saved, which takes digits as
+    (28, 28), (28, 28, 1) or (784,), and gives probabilities or logits. If it was trained on pixels
+    divided by 255, or otherwise scaled, a warning says so, and digits are scaled like that.
+
     Raises:
         FileNotFoundError: There is no such network.
         ValueError: The network or its calibration is not what ``save`` writes.
     """
     model = models.load(path)
-    if model.input_shape[1:] != (data.SIDE, data.SIDE) or model.output_shape[1:] != (data.CLASSES,):
+    shapes = ((data.SIDE, data.SIDE), (data.SIDE, data.SIDE, 1), (data.SIDE**2,))
+    if model.input_shape[1:] not in shapes or model.output_shape[1:] != (data.CLASSES,):
         raise ValueError(
-            f"{path} must take digits (n, 28, 28) and give (n, 10); it takes {model.input_shape} "
-            f"and gives {model.output_shape}"
+            f"{path} must take digits as (n, 28, 28), (n, 28, 28, 1) or (n, 784) and give (n, 10); "
+            f"it takes {model.input_shape} and gives {model.output_shape}"
         )
     beside = Path(path).with_suffix(".json")
     if not beside.is_file():
-        return Recognizer(model)
+        return Recognizer(_for_bytes(model, path))
     try:
         calibration = json.loads(beside.read_text(encoding="utf-8"))
         return Recognizer(
@@ -309,3 +364,57 @@ def load(path: str | Path) -> Recognizer:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{beside} is no calibration of a recognizer: {error!r}") from error
+
+
+# How pixels of 0 to 255 are mostly brought to a network: what they are multiplied by, and what is
+# added.
+_SCALES = {
+    "as they are": (1.0, 0.0),
+    "divided by 255": (1 / 255, 0.0),
+    "between -1 and 1": (1 / 127.5, -1.0),
+    "standardized by MNIST's mean and standard deviation": (1 / 255 / 0.3081, -0.1307 / 0.3081),
+    "inverted": (-1.0, 255.0),
+    "inverted and divided by 255": (-1 / 255, 1.0),
+}
+
+
+def _for_bytes(model: keras.Model, path: str | Path) -> keras.Model:
+    """Give a network that takes pixels of 0 to 255, whatever this one was trained on.
+
+    A file does not say how its pixels were scaled. So real digits are tried in each of the usual
+    ways, and the one is taken with the least cross-entropy.
+    """
+    if model.inputs[0].dtype == "uint8":
+        return model
+    sample = data.load("sample")
+    x, y = sample.x_test[:200], sample.y_test[:200]
+    tried = {}
+    for name, (factor, offset) in _SCALES.items():
+        scaled = keras.Sequential(
+            [
+                keras.Input((data.SIDE, data.SIDE), dtype="uint8"),
+                keras.layers.Rescaling(factor, offset),
+                keras.layers.Reshape(model.input_shape[1:]),
+                model,
+            ]
+        )
+        given = models.predict_proba(scaled, x)
+        loss = -np.log(np.clip(given[np.arange(len(y)), y], 1e-7, 1)).mean()
+        tried[name] = (loss, metrics.accuracy(y, given.argmax(axis=1)), scaled)
+    plain, best = tried["as they are"], min(tried, key=lambda name: tried[name][0])
+    loss, accuracy, scaled = tried[best]
+    # Of networks that have learned nothing, or learn scales themselves, none is clearly best.
+    if accuracy < 0.5:
+        warnings.warn(
+            f"{path} reads {metrics.percent(accuracy)} of 200 real digits, however their pixels "
+            "are scaled: its answers mean little. It should take 0 for paper and 255 for ink.",
+            stacklevel=3,
+        )
+        return model
+    if best == "as they are" or loss > 0.7 * plain[0]:
+        return model
+    warnings.warn(
+        f"{path} seems to have been trained on pixels {best}: it is given digits like that.",
+        stacklevel=3,
+    )
+    return scaled
