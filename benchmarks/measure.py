@@ -305,13 +305,14 @@ def divided(way: str, *, seed: int = 0) -> dict:
     return {"accuracy": metrics.accuracy(y_val, answers)}
 
 
-def recognized(way: str, *, seed: int = 0, pages: int = 20) -> dict:
+def recognized(way: str, *, seed: int = 0, pages: int = 20, strange: int = 300) -> dict:
     """Measure the recognizer on MNIST's test digits and on what it has not seen.
 
     Args:
         way: ``report.ALONE``, as it learns where pendigits cannot be had; or with the 30 writers.
         seed: Fixes the training and what is drawn.
         pages: How many of each kind of page, of test digits; with the 30 writers only.
+        strange: How many of each kind of what is no digit; likewise.
 
     Returns:
         ``seconds`` of the training; and for ``MNIST`` and ``14 writers`` the shares of the digits
@@ -348,13 +349,13 @@ def recognized(way: str, *, seed: int = 0, pages: int = 20) -> dict:
         return figures
     known = reader.probabilities(digits.x_test).max(axis=1)
     figures["outliers"] = {}
-    for kind, images in outliers.trials(seed=seed).items():
-        strange = reader.probabilities(images).max(axis=1)
-        is_digit = np.repeat([1, 0], [len(known), len(strange)])
+    for kind, images in outliers.trials(strange, seed=seed).items():
+        surest = reader.probabilities(images).max(axis=1)
+        is_digit = np.repeat([1, 0], [len(known), len(surest)])
         figures["outliers"][kind] = {
-            "auroc": float(roc_auc_score(is_digit, np.concatenate([known, strange]))),
-            "own": float((strange < reader.threshold).mean()),
-            "at98": float((strange < np.quantile(known, 0.02)).mean()),
+            "auroc": float(roc_auc_score(is_digit, np.concatenate([known, surest]))),
+            "own": float((surest < reader.threshold).mean()),
+            "at98": float((surest < np.quantile(known, 0.02)).mean()),
         }
     figures["pages"] = read_pages(reader, digits, count=pages, seed=seed)
     return figures

@@ -164,8 +164,9 @@ def _walls(mask: np.ndarray, across: _Lines, down: _Lines, thickest: int) -> np.
         height, width = bottom - top, right - left
         if min(height, width) < 2 * thickest or min(top, left) < 0:
             continue
-        area = np.count_nonzero(holes[found] == number)
-        if area < 0.8 * height * width:
+        # Straight strokes of what is written in it count as lines, too, and cut pieces out of it.
+        area = np.count_nonzero(ndimage.binary_fill_holes(holes[found] == number))
+        if area < 0.7 * height * width:
             continue
         reach = thickest + 3
         # A wall is looked for outside the hole, which ends a pixel or two before it.
@@ -177,7 +178,9 @@ def _walls(mask: np.ndarray, across: _Lines, down: _Lines, thickest: int) -> np.
         )
         if min(side.mean() for side in sides) < _WALLED:
             continue
-        inner = mask[top + 2 : bottom - 2, left + 2 : right - 2]
+        # In its middle: the corners of the hole of a zero are inked as well.
+        rim = round(0.15 * min(height, width)) + 2
+        inner = mask[top + rim : bottom - rim, left + rim : right - rim]
         inked = np.flatnonzero(inner.any(axis=1))
         filled = len(inked) > 0 and np.ptp(inked) >= _FILLED * height
         cells.append((top, bottom, left, right, filled))

@@ -16,8 +16,7 @@ from mnistlib import DISTRIBUTION
 
 # What decides how a picture becomes MNIST's image.
 _CODE = (
-    *("drawing", "forms", "handwriting", "lines", "outliers", "paper", "pictures", "preprocess"),
-    *("strokes", "touching"),
+    *("drawing", "forms", "handwriting", "outliers", "paper", "pictures", "preprocess", "strokes"),
 )
 
 

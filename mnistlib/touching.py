@@ -35,7 +35,7 @@ def halves(group: np.ndarray) -> list[np.ndarray]:
     depth = ndimage.distance_transform_edt(np.pad(ink, 1))[1:-1, 1:-1]
     # The mean distance to the edge of a bar is a quarter of its width.
     stroke = 4 * depth[ink].mean()
-    cost, seam = _seam(ink, margin=margin)
+    cost, seam = _seam(ink, margin=margin, stroke=stroke)
     if cost > _THROUGH * stroke:
         return []
     columns = np.arange(width)
@@ -50,8 +50,10 @@ def halves(group: np.ndarray) -> list[np.ndarray]:
     return parts
 
 
-def _seam(ink: np.ndarray, *, margin: int) -> tuple[float, np.ndarray]:
+def _seam(ink: np.ndarray, *, margin: int, stroke: float) -> tuple[float, np.ndarray]:
     """Find the way from top to bottom through the least ink, at least so far from both sides.
+
+    Of ways that differ by less than a stroke's width, the nearer to the middle is taken.
 
     Dynamic programming, as for seam carving (Avidan and Shamir 2007, "Seam carving for
     content-aware image resizing"): from row to row, it moves by a pixel at most.
@@ -60,8 +62,10 @@ def _seam(ink: np.ndarray, *, margin: int) -> tuple[float, np.ndarray]:
         How much ink it goes through, pixels; and its column in each row.
     """
     height, width = ink.shape
+    off = np.abs(np.arange(margin, width - margin) - width / 2) / width
+    cost = ink[:, margin : width - margin].astype(float)
     # A bend costs a little, so that of equal seams the straightest is taken.
-    total = ink[:, margin : width - margin].astype(float)
+    total = cost + 2 * off * stroke / height
     steps = np.zeros(total.shape, int)
     for row in range(1, height):
         above = np.pad(total[row - 1], 1, constant_values=np.inf)
@@ -72,4 +76,4 @@ def _seam(ink: np.ndarray, *, margin: int) -> tuple[float, np.ndarray]:
     seam[-1] = int(total[-1].argmin())
     for row in range(height - 1, 0, -1):
         seam[row - 1] = seam[row] + steps[row, seam[row]]
-    return float(total[-1].min()), seam + margin
+    return float(cost[np.arange(height), seam].sum()), seam + margin

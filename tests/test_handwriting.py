@@ -94,8 +94,10 @@ def test_what_was_drawn_is_kept_by_part_pens_and_seed(nowhere, few_writers, caps
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(few_writers, tmp_path, monkeypatch):
     few_writers()
+    pendigits.load()
     (tmp_path / "file").write_text("where the folder should be")
-    monkeypatch.setattr(handwriting, "_kept", lambda *_: tmp_path / "file" / "kept.npy")
+    monkeypatch.setattr(pendigits, "load", lambda loaded=pendigits.load(): loaded)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert len(handwriting.load("test", pens=1)) == 30
 
 

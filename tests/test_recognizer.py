@@ -50,19 +50,6 @@ def test_it_abstains_far_more_often_for_letters_and_doodles_than_for_digits(read
     assert unsure(reader, doodles) >= 3 * max(abstained, 0.05)
 
 
-def test_out_of_distribution_images_are_made_of_digits_and_fixed_by_their_seed(digits):
-    x, y = digits.x_train[:500], digits.y_train[:500]
-    made, again, other = (recognizer.out_of_distribution(x, y, count=40, seed=n) for n in (0, 0, 1))
-    assert made.shape == (40, 28, 28)
-    assert made.dtype == np.uint8
-    assert np.array_equal(made, again)
-    assert not np.array_equal(made, other)
-    # Mirrored back and turned back, they are the digits again.
-    known = {image.tobytes() for image in x}
-    assert all(image[:, ::-1].tobytes() in known for image in made[10:20])
-    assert all(image[::-1, ::-1].tobytes() in known for image in made[20:30])
-
-
 def test_it_abstains_for_digits_upside_down_though_not_for_digits(reader, mnist):
     turned = [n for n in range(400) if mnist.y_test[n] in (3, 4, 7)]
     upside_down = reader.answer(mnist.x_test[turned][:, ::-1, ::-1])
@@ -116,9 +103,9 @@ def test_an_answer_names_the_three_likeliest_in_order(reader, digits):
 
 @pytest.mark.parametrize(
     ("name", "epochs", "trained"),
-    [("dense_32_16", None, 10), ("cnn_fast", None, 8), ("cnn_fast", 1, 1)],
+    [("dense_32_16", None, 12), ("cnn_fast", None, 12), ("cnn_fast", 1, 1)],
 )
-def test_train_takes_the_recipes_epochs_and_at_least_eight(sample, name, epochs, trained):
+def test_train_takes_the_recipes_epochs_and_at_least_twelve(sample, name, epochs, trained):
     from mnistlib._tensorflow import keras
 
     few = dataclasses.replace(sample, x_train=sample.x_train[:500], y_train=sample.y_train[:500])
