@@ -1,10 +1,13 @@
+import base64
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from mnistlib import pictures
 
@@ -150,3 +153,112 @@ def test_missing_files_and_folders_are_named(tmp_path):
 def test_what_is_no_picture_array_is_refused(array, message):
     with pytest.raises(pictures.PictureError, match=message):
         pictures.read(array)
+
+
+needs_avif = pytest.mark.skipif(
+    "avif" not in features.modules or not features.check("avif"), reason="Pillow has no AVIF here"
+)
+# The first box of a HEIC file as an iPhone writes it, and nothing after it.
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+
+
+def striped():
+    image = np.full((40, 60), 255, np.uint8)
+    image[10:30, 20:30] = 0
+    return image
+
+
+@needs_avif
+def test_avif_is_read():
+    image = striped()
+    found = np.asarray(
+        pictures.read(file(Image.fromarray(image), "AVIF", quality=100)).convert("L")
+    )
+    assert np.abs(found.astype(int) - image).max() < 10
+
+
+@needs_avif
+def test_damaged_avif_and_avif_without_a_decoder_are_told_apart_from_other_files():
+    whole = file(Image.fromarray(striped()), "AVIF")
+    with pytest.raises(pictures.PictureError, match=r"damaged|AVIF"):
+        pictures.read(whole[:60])
+    # In another process, as Pillow before 11.3: it knows no AVIF at all.
+    code = (
+        "import sys, PIL.features as known; known.modules.pop('avif'); "
+        "from mnistlib import pictures; pictures.read(sys.stdin.buffer)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=whole, capture_output=True)
+    assert b"PictureError" in done.stderr
+    assert b"'pillow>=11.3'" in done.stderr
+
+
+def test_heic_is_refused_with_the_way_out():
+    code = (
+        "import sys; sys.modules['pillow_heif'] = None; "
+        "from mnistlib import pictures; pictures.read(sys.stdin.buffer)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=HEIC, capture_output=True)
+    assert b"HEIC picture" in done.stderr
+    assert b"export it as JPEG" in done.stderr
+
+
+def test_heic_is_read_where_its_reader_is_installed():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    content = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(striped()).convert("RGB")).save(content, quality=100)
+    found = np.asarray(pictures.read(content).convert("L"))
+    assert np.abs(found.astype(int) - striped()).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"%PDF-1.7\n", "PDF: export it"),
+        (b"<svg xmlns='x'/>", "SVG"),
+        (b"\n<?xml version='1.0'?><svg/>", "SVG"),
+        (b"\xff\x0a" + bytes(30), "JPEG XL"),
+        (b"8BPS\0\1", "Photoshop"),
+    ],
+)
+def test_files_taken_for_pictures_are_named(content, said):
+    with pytest.raises(pictures.PictureError, match=said):
+        pictures.read(content)
+
+
+def test_files_opened_in_binary_mode_are_read_from_their_beginning(tmp_path):
+    path = tmp_path / "photo.png"
+    path.write_bytes(file(Image.fromarray(striped()), "PNG"))
+    with path.open("rb") as opened:
+        opened.read(100)
+        assert np.array_equal(pictures.read(opened), striped())
+        assert not opened.closed
+    written = io.BytesIO()
+    Image.fromarray(striped()).save(written, "PNG")
+    assert np.array_equal(pictures.read(written), striped())
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as pipe:
+        assert np.array_equal(pictures.read(pipe.stdout), striped())
+    with pytest.raises(pictures.PictureError, match="closed"):
+        pictures.read(opened)
+    with path.open(encoding="latin-1") as text, pytest.raises(pictures.PictureError, match="'rb'"):
+        pictures.read(text)
+
+
+def test_data_urls_are_read():
+    packed = base64.b64encode(file(Image.fromarray(striped()), "PNG")).decode()
+    quoted = packed.replace("+", "%2B").replace("/", "%2F")
+    wrapped = "\n".join(packed[at : at + 76] for at in range(0, len(packed), 76))
+    for body in (packed, quoted, wrapped):
+        assert np.array_equal(pictures.read(f"data:image/png;base64,{body}"), striped())
+    assert np.array_equal(pictures.read(f"DATA:image/png;charset=x;base64,{packed}"), striped())
+    for damaged in (packed[:101], "ü" + packed, packed[:100], ""):
+        with pytest.raises(pictures.PictureError):
+            pictures.read(f"data:image/png;base64,{damaged}")
+    with pytest.raises(pictures.PictureError, match="comma"):
+        pictures.read("data:image/png")
+
+
+def test_text_that_is_no_path_is_refused():
+    with pytest.raises(FileNotFoundError, match="is none"):
+        pictures.read("A" * 10_000)
+    with pytest.raises(FileNotFoundError, match="download the picture first"):
+        pictures.read("https://example.org/7.png")
