@@ -343,10 +343,11 @@ def _recognizer(model: str | None) -> Recognizer:
         digits = _load("auto", err=True)
         with _notes():
             return recognizer.ready(digits)
-    try:
-        return recognizer.load(model)
-    except ValueError as error:
-        raise click.UsageError(f"--model: {error}") from error
+    with _notes():
+        try:
+            return recognizer.load(model)
+        except ValueError as error:
+            raise click.UsageError(f"--model: {error}") from error
 
 
 def _load(source: str, *, err: bool = False) -> data.Digits:

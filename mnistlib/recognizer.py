@@ -20,6 +20,7 @@ from mnistlib import (
     metrics,
     models,
     preprocess,
+    scales,
     training,
 )
 from mnistlib._tensorflow import keras
@@ -286,19 +287,20 @@ def save(recognizer: Recognizer, path: str | Path) -> Path:
 def load(path: str | Path) -> Recognizer:
     """Read a network, and its calibration where there is one beside it.
 
+    Without a calibration it may be anybody's: any classifier of ten classes that takes digits as
+    (28, 28), (28, 28, 1) or (784,) and ends in a softmax or in logits. In which scale it takes
+    pixels is found by trying (``scales.adapt``); where that is not 0–255, a warning says so.
+
     Raises:
         FileNotFoundError: There is no such network.
-        ValueError: The network or its calibration is not what ``save`` writes.
+        ValueError: The network reads no digits, or the calibration is not what ``save`` writes.
     """
     model = models.load(path)
-    if model.input_shape[1:] != (data.SIDE, data.SIDE) or model.output_shape[1:] != (data.CLASSES,):
-        raise ValueError(
-            f"{path} must take digits (n, 28, 28) and give (n, 10); it takes {model.input_shape} "
-            f"and gives {model.output_shape}"
-        )
     beside = Path(path).with_suffix(".json")
     if not beside.is_file():
-        return Recognizer(model)
+        return _anybodys(model, path)
+    if models.input_shape(model) != (data.SIDE, data.SIDE):
+        raise ValueError(f"{path} must take digits (n, 28, 28); it takes {model.input_shape}")
     try:
         calibration = json.loads(beside.read_text(encoding="utf-8"))
         return Recognizer(
@@ -310,3 +312,25 @@ def load(path: str | Path) -> Recognizer:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{beside} is no calibration of a recognizer: {error!r}") from error
+
+
+def _anybodys(model: keras.Model, path: str | Path) -> Recognizer:
+    """Make a recognizer of a network that was not trained here."""
+    try:
+        adapted, scale = scales.adapt(model)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except data.DataUnavailable as missing:
+        warnings.warn(
+            f"{path} could not be tried on known digits: it is taken to have learned from pixels "
+            f"0–255. {missing}",
+            stacklevel=3,
+        )
+        return Recognizer(model)
+    if scale != scales.BYTES:
+        warnings.warn(
+            f"{path} has learned from {scale.words}, as known digits show: each picture is scaled "
+            "so before it sees it.",
+            stacklevel=3,
+        )
+    return Recognizer(adapted)

@@ -21,7 +21,7 @@ LEVELS = {
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
     2: {"handwriting", "loop", "models", "saving"},
-    3: {"compiling", "diagrams", "folds", "plots", "training"},
+    3: {"compiling", "diagrams", "folds", "plots", "scales", "training"},
     4: {"recognizer"},
     5: {"batch", "evaluation"},
     6: {"app", "cli"},

@@ -176,6 +176,24 @@ HAND_WRITTEN: dict[str, Callable[[], keras.Model]] = {
             keras.metrics.MeanSquaredError(),
         ],
     ),
+    "adadelta": compiled_with(
+        optimizers.Adadelta(0.1, rho=0.9),
+        losses.CategoricalCrossentropy(),
+        [
+            keras.metrics.AUC(num_thresholds=50, curve="PR", multi_label=True, num_labels=10),
+            keras.metrics.Precision(thresholds=[0.25, 0.75]),
+            keras.metrics.Recall(top_k=2, class_id=3),
+            keras.metrics.F1Score(average="macro", threshold=0.5),
+        ],
+    ),
+    "lion": compiled_with(
+        optimizers.Lion(schedules.ExponentialDecay(0.1, 10, 0.9)),
+        losses.CategoricalCrossentropy(),
+        ["auc", keras.metrics.AUC()],
+    ),
+    "ftrl": compiled_with(optimizers.Ftrl(0.1), "mse"),
+    "lamb": compiled_with(optimizers.Lamb(), "mse"),
+    "adafactor": compiled_with(optimizers.Adafactor(), "mse"),
 }
 
 
