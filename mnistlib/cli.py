@@ -219,20 +219,31 @@ def evaluate(folder: str, model: str | None, mistakes: str) -> None:
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in."
 )
-@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65_535))
-def app(model: str | None, host: str, port: int) -> None:
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), help="[default: 7860, or the next that is free]"
+)
+def app(model: str | None, host: str, port: int | None) -> None:
     """Serve a page on which to draw, upload or photograph a digit."""
     from mnistlib import app as page
 
     try:
         page.load_gradio()
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
+        # Before the training that the first start may need.
+        found = page.find_port(host, port)
+    except (ImportError, OSError) as error:
+        raise click.ClickException(_of_the_page(error)) from error
+    if port is None and found != page.FIRST_PORT:
+        click.secho(
+            f"Note: port {page.FIRST_PORT} is taken; the page is on {found}, and --port names "
+            "another.",
+            fg="yellow",
+            err=True,
+        )
     recognizer = _recognizer(model)
     try:
-        page.launch(recognizer, host=host, port=port)
+        page.launch(recognizer, host=host, port=found)
     except OSError as error:
-        raise click.ClickException(f"the page cannot be served: {error}") from error
+        raise click.ClickException(_of_the_page(error)) from error
 
 
 @main.command()
@@ -283,6 +294,14 @@ def kaggle(
             _submit(train_csv, test_csv, out, epochs, seed)
     except (data.DataError, data.DataUnavailable) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _of_the_page(error: ImportError | OSError) -> str:
+    """Say why there is no page, and by which option that can be changed."""
+    if isinstance(error, ImportError):
+        return str(error)
+    option = "--host" if str(error).startswith("host") else "--port"
+    return f"the page cannot be served; see {option}: {error}"
 
 
 def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mnistlib import DISTRIBUTION, drawing, folders, pendigits, preprocess
-from mnistlib.data import SIDE
+from mnistlib.data import CACHE_WAY, SIDE
 
 PARTS = ("train", "test")
 """What ``load`` accepts."""
@@ -54,8 +55,8 @@ def load(
 
     Of those to learn from, a few are left out in which preprocessing has lost a stroke.
 
-    The images are kept in the user's cache folder, where that can be written: drawing takes a
-    minute or two.
+    The images are kept in the user's cache folder, because drawing takes a minute or two; where
+    they cannot be, a warning says why.
 
     Args:
         part: ``"train"``, the 30 writers to learn from, or ``"test"``, the 14 others.
@@ -132,15 +133,19 @@ def _kept(part: str, pens: int, seed: int) -> Path:
 
 
 def _keep(drawn: np.ndarray, path: Path) -> None:
-    """Write images, completely or not at all; where nothing can be written, do without."""
+    """Write images, completely or not at all; where nothing can be written, say so and go on."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
             new = Path(folder) / path.name
             np.save(new, drawn)
             new.replace(path)
-    except OSError:
-        return
+    except OSError as error:
+        warnings.warn(
+            f"The drawn digits could not be kept in {path.parent} and will be drawn anew the next "
+            f"time ({error}). {CACHE_WAY}",
+            stacklevel=3,
+        )
 
 
 def images(

@@ -248,7 +248,7 @@ def ready(digits: data.Digits) -> Recognizer:
 
     It learns from these digits and from the writers of ``of_others``. One that learned from the
     offline sample, or without those writers, is kept apart from one that had all. Progress bars go
-    to standard error while it trains.
+    to standard error while it trains. Where it cannot be kept, a warning says why.
     """
     import pooch
     from tqdm.keras import TqdmCallback
@@ -256,18 +256,32 @@ def ready(digits: data.Digits) -> Recognizer:
     kind = "mnist" if digits.is_mnist else "sample"
     folder = Path(pooch.os_cache(DISTRIBUTION))
     path = folder / f"recognizer-3-{kind}-pendigits.keras"
-    if path.is_file():
+    if _is_kept(path):
         return load(path)
     others = of_others(progress=True)
     if not others:
         path = folder / f"recognizer-3-{kind}.keras"
-        if path.is_file():
+        if _is_kept(path):
             return load(path)
     bar = TqdmCallback(verbose=0, desc="training cnn_fast once", mininterval=1)
     recognizer, _ = train("cnn_fast", digits, others=others, callbacks=[bar])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(recognizer, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(recognizer, path)
+    except OSError as error:
+        warnings.warn(
+            f"The recognizer could not be kept in {folder} and will be trained anew the next time "
+            f"({error}). {data.CACHE_WAY}",
+            stacklevel=2,
+        )
     return recognizer
+
+
+def _is_kept(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not even be looked into
+        return False
 
 
 def save(recognizer: Recognizer, path: str | Path) -> Path:
