@@ -88,10 +88,11 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
                         label="A photograph or scan",
                         sources=["upload", "webcam", "clipboard"],
                         type="filepath",
-                        # As it was sent: what is behind transparent places is decided here.
-                        image_mode=None,
                         elem_id="picture",
                     )
+                    # The file as it was sent, which gradio has kept in a folder of its own: what it
+                    # holds, and the words where that is no picture, are decided here.
+                    picture.preprocess = lambda sent: sent and sent.path
             with gr.Column(min_width=240):
                 shares = gr.Label(label="Answer", num_top_classes=3, elem_id="answer")
                 gr.Markdown("What the network saw, 28 × 28 pixels:")
@@ -244,7 +245,10 @@ def _answer(recognizer: Recognizer, picture: bytes | str | None):
     except NoDigitFound:
         return None, None, "No digit found yet."
     except PictureError as error:
-        return None, None, f"This picture cannot be read: {error}."
+        # Its name, not where this machine has put it.
+        sent = isinstance(picture, str)
+        words = str(error).replace(picture, Path(picture).name) if sent else str(error)
+        return None, None, f"This picture cannot be read: {words}."
     digit, answer = max(found, key=lambda pair: _area(pair[0].box))
     shares = {str(number): share for number, share in answer.top}
     words = "" if answer.sure else "Not sure: no digit is likely enough. "

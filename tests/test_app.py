@@ -189,6 +189,16 @@ def test_uploads_a_photograph(page, mnist, tmp_path):
     shot(page, "upload.png")
 
 
+@needs_browser
+def test_an_upload_that_no_reader_knows_gets_the_way_out(page, tmp_path):
+    path = tmp_path / "photo.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    page.get_by_role("tab", name="Picture").click()
+    page.locator("#picture input[type=file]").set_input_files(path)
+    page.locator("#note").get_by_text("photo.heic is a HEIC picture").wait_for(timeout=20_000)
+    assert "export it as JPEG" in page.locator("#note").inner_text()
+
+
 def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):
     assert app._answer(reader, None) == (None, None, "")
     blank = io.BytesIO()
@@ -196,7 +206,10 @@ def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):
     assert app._answer(reader, blank.getvalue())[2] == "No digit found yet."
     wrong = tmp_path / "x.png"
     wrong.write_text("no picture")
-    assert "cannot be read" in app._answer(reader, str(wrong))[2]
+    words = app._answer(reader, str(wrong))[2]
+    assert "cannot be read" in words
+    assert "x.png is no picture" in words
+    assert str(tmp_path) not in words
 
 
 def test_several_lines_are_told_apart(reader):
