@@ -245,7 +245,6 @@ _OPTIMIZERS = _kinds(
         "Adafactor": _optimizer_settings
         | dict.fromkeys(("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold"), number)
         | {"relative_step": flag},
-        "Lamb": _adam,
         "Lion": _optimizer_settings | {"beta_1": number, "beta_2": number},
         "Ftrl": _optimizer_settings
         | dict.fromkeys(("learning_rate_power", "initial_accumulator_value", "beta"), number)

@@ -192,7 +192,6 @@ HAND_WRITTEN: dict[str, Callable[[], keras.Model]] = {
         ["auc", keras.metrics.AUC()],
     ),
     "ftrl": compiled_with(optimizers.Ftrl(0.1), "mse"),
-    "lamb": compiled_with(optimizers.Lamb(), "mse"),
     "adafactor": compiled_with(optimizers.Adafactor(), "mse"),
 }
 
