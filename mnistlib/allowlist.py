@@ -242,9 +242,6 @@ _OPTIMIZERS = _kinds(
         | {"rho": number, "momentum": number, "epsilon": number, "centered": flag},
         "Adagrad": _optimizer_settings | {"initial_accumulator_value": number, "epsilon": number},
         "Adadelta": _optimizer_settings | {"rho": number, "epsilon": number},
-        "Adafactor": _optimizer_settings
-        | dict.fromkeys(("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold"), number)
-        | {"relative_step": flag},
         "Lion": _optimizer_settings | {"beta_1": number, "beta_2": number},
         "Ftrl": _optimizer_settings
         | dict.fromkeys(("learning_rate_power", "initial_accumulator_value", "beta"), number)
@@ -304,11 +301,6 @@ _METRICS = _kinds(
             "label_weights": optional(items(number, high=1_000)),
             "from_logits": flag,
         },
-        "F1Score": _measure
-        | {
-            "average": optional(one_of("micro", "macro", "weighted")),
-            "threshold": optional(number),
-        },
     },
 )
 # A loss or metric that was given as one of Keras's functions; Keras looks these names up among its
@@ -325,7 +317,7 @@ _loss_names = (*_FUNCTIONS, *_short_names, *(name for _, name in _LOSSES))
 _metric_names = (
     *_loss_names,
     *(name for _, name in _METRICS),
-    *("accuracy", "acc", "ce", "auc", "precision", "recall", "f1_score"),
+    *("accuracy", "acc", "ce", "auc", "precision", "recall"),
 )
 
 _compilation = settings(
