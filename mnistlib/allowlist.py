@@ -241,6 +241,18 @@ _OPTIMIZERS = _kinds(
         "RMSprop": _optimizer_settings
         | {"rho": number, "momentum": number, "epsilon": number, "centered": flag},
         "Adagrad": _optimizer_settings | {"initial_accumulator_value": number, "epsilon": number},
+        "Adadelta": _optimizer_settings | {"rho": number, "epsilon": number},
+        "Lion": _optimizer_settings | {"beta_1": number, "beta_2": number},
+        "Ftrl": _optimizer_settings
+        | dict.fromkeys(("learning_rate_power", "initial_accumulator_value", "beta"), number)
+        | dict.fromkeys(
+            (
+                "l1_regularization_strength",
+                "l2_regularization_strength",
+                "l2_shrinkage_regularization_strength",
+            ),
+            number,
+        ),
     },
 )
 
@@ -264,6 +276,12 @@ _LOSSES = _kinds(
     "keras.losses", {name: keys | _reduction for name, keys in _SHARED_MEASURES.items()}
 )
 _top = _measure | {"k": whole(1, 1_000)}
+_thresholds = optional(either(number, items(number, high=1_000)))
+_counted = _measure | {
+    "thresholds": _thresholds,
+    "top_k": optional(whole(1, 1_000)),
+    "class_id": optional(whole(0, 1_000)),
+}
 _METRICS = _kinds(
     "keras.metrics",
     {
@@ -271,6 +289,18 @@ _METRICS = _kinds(
         **_alike(_measure, "Accuracy", "SparseCategoricalAccuracy", "CategoricalAccuracy"),
         "BinaryAccuracy": _measure | {"threshold": number},
         **_alike(_top, "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"),
+        **_alike(_counted, "Precision", "Recall"),
+        "AUC": _measure
+        | {
+            # Keras makes an array of this length.
+            "num_thresholds": whole(2, 10_000),
+            "curve": one_of("ROC", "PR", "PRGAIN"),
+            "summation_method": one_of("interpolation", "minoring", "majoring"),
+            "multi_label": flag,
+            "num_labels": optional(whole(1, 1_000)),
+            "label_weights": optional(items(number, high=1_000)),
+            "from_logits": flag,
+        },
     },
 )
 # A loss or metric that was given as one of Keras's functions; Keras looks these names up among its
@@ -284,7 +314,11 @@ _FUNCTIONS = (
 _FUNCTION = {("builtins", "function"): one_of(*_FUNCTIONS)}
 _short_names = ("mse", "mae", "MSE", "MAE", "crossentropy")
 _loss_names = (*_FUNCTIONS, *_short_names, *(name for _, name in _LOSSES))
-_metric_names = (*_loss_names, *(name for _, name in _METRICS), "accuracy", "acc", "ce")
+_metric_names = (
+    *_loss_names,
+    *(name for _, name in _METRICS),
+    *("accuracy", "acc", "ce", "auc", "precision", "recall"),
+)
 
 _compilation = settings(
     {

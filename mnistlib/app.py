@@ -3,9 +3,12 @@
 Only the functions here load gradio, which is an optional requirement.
 """
 
+import base64
 import contextlib
+import errno
 import itertools
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     import gradio
     from IPython.display import Markdown
 
+FIRST_PORT, LAST_PORT = 7860, 7959
+"""Where the page looks for a free port, as gradio does."""
+
 _PAD = 320
 # gradio's own Sketchpad begins, and begins again after each clearing, with a tool that does not
 # draw, and sends thirteen requests for a stroke; this one sends one.
@@ -38,7 +44,7 @@ canvas { touch-action: none; cursor: crosshair; border: 1px solid #888; border-r
 button { margin: 8px 8px 0 0; padding: 6px 16px; border: 1px solid #888; border-radius: 8px; }
 """
 _SCRIPT = Path(__file__).with_name("pad.js")
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 _MISSING = "The page needs gradio: pip install gradio"
 
 
@@ -60,7 +66,8 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
 
     def answer_drawing(event: gr.EventData):
         drawn = event.picture
-        return _answer(recognizer, drawn)
+        # A data URL: "data:image/png;base64,…".
+        return _answer(recognizer, drawn and base64.b64decode(drawn.partition(",")[2]))
 
     def answer_picture(path: str | None):
         return _answer(recognizer, path)
@@ -83,6 +90,9 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
                         type="filepath",
                         elem_id="picture",
                     )
+                    # The file as it was sent, which gradio has kept in a folder of its own: what it
+                    # holds, and the words where that is no picture, are decided here.
+                    picture.preprocess = lambda sent: sent and sent.path
             with gr.Column(min_width=240):
                 shares = gr.Label(label="Answer", num_top_classes=3, elem_id="answer")
                 gr.Markdown("What the network saw, 28 × 28 pixels:")
@@ -116,16 +126,72 @@ def launch(
         host: Address to listen on.
         port: None: the first free one from 7860.
         **options: As for gradio's ``launch``, whose result is returned.
+
+    Raises:
+        OSError: The address or the port cannot be had: says what to change.
     """
+    port = find_port(host, port)
     page, gr = build(recognizer), load_gradio()
     # Fonts of the reader's machine: nothing is fetched from elsewhere.
     theme = gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
+    # gradio asks its own page whether it is up: no proxy can reach that.
     with _without_proxies():
         return page.launch(
             server_name=host, server_port=port, share=False, theme=theme, footer_links=[], **options
         )
+
+
+def find_port(host: str, port: int | None = None) -> int:
+    """Find a port on which the page can be served.
+
+    Args:
+        host: Address to listen on.
+        port: The one that it shall be. None: the first free one from ``FIRST_PORT``.
+
+    Raises:
+        OSError: It is taken or may not be had, none of them is free, or the address is not this
+            machine's: says what to change.
+    """
+    if port is not None:
+        ports, hint = [port], f"port {port} is taken: choose another, or let one be found"
+    else:
+        ports = range(FIRST_PORT, LAST_PORT + 1)
+        hint = f"ports {FIRST_PORT} to {LAST_PORT} are all taken: choose another"
+    for each in ports:
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(
+                host.strip("[]"), each, type=socket.SOCK_STREAM
+            )[0]
+            with socket.socket(family, kind) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(address)
+        except socket.gaierror as error:
+            raise OSError(
+                f"host must be an address of this machine; received {host!r} ({error.strerror})"
+            ) from error
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise OSError(f"host must be an address of this machine; received {host!r}") from (
+                    error
+                )
+            if error.errno == errno.EACCES:
+                raise OSError(f"port {each} is the system's own: choose one from 1024") from error
+            continue
+        return each
+    raise OSError(hint)
+
+
+@contextlib.contextmanager
+def _without_proxies() -> Iterator[None]:
+    """Take the proxies out of the environment for a while."""
+    names = [name for name in os.environ if name.lower() in _PROXIES]
+    taken = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 def show(recognizer: Recognizer) -> "Markdown | None":
@@ -152,28 +218,23 @@ def load_gradio() -> ModuleType:
     """Import gradio, set to report nothing to anybody and to look for no newer version.
 
     Raises:
-        ImportError: It is not installed; says how to install it.
+        ImportError: It is not installed, and how to install it; or why it cannot be imported.
     """
     # Read when gradio is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
+        # It readies a client, which wants another package where a proxy speaks SOCKS.
         with warnings.catch_warnings(), _without_proxies():
             # Its progress bars look for Jupyter's widgets and, without them, complain in red.
             warnings.filterwarnings("ignore", "IProgress not found")
             import gradio
     except ImportError as error:
-        raise ImportError(_MISSING) from error
+        if error.name == "gradio":
+            raise ImportError(_MISSING) from error
+        raise ImportError(
+            f"gradio is installed but cannot be imported ({error}): pip install -U gradio"
+        ) from error
     return gradio
-
-
-@contextlib.contextmanager
-def _without_proxies() -> Iterator[None]:
-    """Hide proxies from gradio, which asks its own page whether it is there and no other host."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _PROXIES}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
 
 
 def _answer(recognizer: Recognizer, picture: bytes | str | None):
@@ -184,7 +245,10 @@ def _answer(recognizer: Recognizer, picture: bytes | str | None):
     except NoDigitFound:
         return None, None, "No digit found yet."
     except PictureError as error:
-        return None, None, f"This picture cannot be read: {error}."
+        # Its name, not where this machine has put it.
+        sent = isinstance(picture, str)
+        words = str(error).replace(picture, Path(picture).name) if sent else str(error)
+        return None, None, f"This picture cannot be read: {words}."
     digit, answer = max(found, key=lambda pair: _area(pair[0].box))
     shares = {str(number): share for number, share in answer.top}
     words = "" if answer.sure else "Not sure: no digit is likely enough. "

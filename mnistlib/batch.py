@@ -110,7 +110,8 @@ def plan(
     Args:
         names: Notebooks by name (``"02_dense_baseline"``) or number (``"02"``). Empty: the series.
         parameters: Values by name. Each goes to the notebooks that have it; a string is converted
-            to the type that the notebook declares.
+            to the type that the notebook declares. Of one whose help begins with "path", a relative
+            path is meant from here: the kernels run in other folders.
         quick: Add the values of ``QUICK``, where ``parameters`` does not say otherwise.
         folder: Where the notebooks lie.
 
@@ -118,8 +119,8 @@ def plan(
         The jobs, in the order of the series.
 
     Raises:
-        ValueError: A notebook or a parameter is unknown, a value does not fit the declared type, or
-            the folder holds no notebooks; or a path leads to no file.
+        ValueError: A notebook or a parameter is unknown, a value does not fit the declared type, a
+            path leads nowhere, or the folder holds no notebooks.
     """
     paths = _select(names, Path(folder))
     declared = {path: papermill.inspect_notebook(path) for path in paths}
@@ -136,25 +137,9 @@ def plan(
     for path in paths:
         own = declared[path]
         values = {name: _convert(given[name], own[name]) for name in own if name in given}
-        values |= {name: _whole_path(name, values[name]) for name in values if _is_path(own[name])}
         changed = {name: value for name, value in values.items() if value != _default(own[name])}
         jobs.append(Job(path.stem, path, tuple(own), values, changed))
     return jobs
-
-
-def _is_path(parameter: Any) -> bool:
-    """Whether a notebook says of a parameter, in the comment beside it, that it is a path."""
-    return (parameter.help or "").startswith("path of")
-
-
-def _whole_path(name: str, value: str) -> str:
-    """Complete a relative path, because the kernel runs in the notebook's folder; "" stays."""
-    if not value:
-        return value
-    path = Path(value).expanduser().resolve()
-    if not path.exists():
-        raise ValueError(f"{name} must be the path of a file; there is none at {path}")
-    return str(path)
 
 
 def run(
@@ -221,11 +206,28 @@ def _convert(value: Any, declared: Mapping[str, str]) -> Any:
     if not fits and not isinstance(value, str):
         raise ValueError(f"{declared['name']} must be of type {type_name}; received {value!r}")
     try:
-        return readers[type_name](value)
+        value = readers[type_name](value)
     except ValueError as error:
         raise ValueError(
             f"{declared['name']} must be of type {type_name}; received {value!r}"
         ) from error
+    is_path = type_name == "str" and declared["help"].lower().startswith("path")
+    return _resolve(value, declared["name"]) if is_path and value else value
+
+
+def _resolve(value: str, name: str) -> str:
+    """Make a path absolute, or refuse one that leads nowhere before a kernel starts."""
+    path = Path(value).expanduser().resolve()
+    try:
+        found = path.exists()
+    except OSError:
+        found = False
+    if not found:
+        raise ValueError(
+            f"{name} must be the path of something that exists; received {value!r}, and there is "
+            f"no {str(path)!r}"
+        )
+    return str(path)
 
 
 def _default(declared: Mapping[str, str]) -> Any:

@@ -40,9 +40,9 @@ _MODEL = click.option(
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """MNIST from the first pixel to error analysis: the notebook series, and Kaggle's digits."""
+    # The name of a file may hold what the console cannot show.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Names of files may hold what the console cannot show.
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -85,7 +85,7 @@ def run(
         results = list(batch.run(jobs, source=source, output=output))
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(_table(results))
+    _say(_table(results))
     if faults := [fault for result in results for fault in result.faults]:
         raise click.ClickException("\n".join(faults))
 
@@ -135,14 +135,14 @@ def train(
         others = [] if mnist_alone else recognizer.of_others(progress=True)
     others += mine
     for other in others:
-        click.echo(f"And: {other.source}")
+        _say(f"And: {other.source}")
     made, validation = recognizer.train(
         name, digits, others=others, epochs=epochs, seed=seed, verbose=2
     )
-    click.echo(f"Validation accuracy {validation}")
+    _say(f"Validation accuracy {validation}")
     answers = made.probabilities(digits.x_test).argmax(axis=1)
-    click.echo(f"Test accuracy {metrics.accuracy_interval(digits.y_test, answers)}")
-    click.echo(f"Written: {recognizer.save(made, out)}")
+    _say(f"Test accuracy {metrics.accuracy_interval(digits.y_test, answers)}")
+    _say(f"Written: {recognizer.save(made, out)}")
 
 
 @main.command()
@@ -170,7 +170,7 @@ def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
             failed = True
             results.append({"picture": picture, "error": str(error)})
             if not as_json:
-                click.echo(f"{picture}: {error}", err=True)
+                _say(f"{picture}: {error}", err=True)
             continue
         digits = [
             {
@@ -187,11 +187,11 @@ def predict(pictures: Sequence[str], model: str | None, as_json: bool) -> None:
         if not as_json:
             rows = itertools.groupby(found, key=lambda pair: pair[0].line)
             words = ("; ".join(str(answer) for _, answer in row) for _, row in rows)
-            click.echo(f"{picture}: {' / '.join(words)}")
+            _say(f"{picture}: {' / '.join(words)}")
             if hint:
-                click.echo(f"    {hint}")
+                _say(f"    {hint}")
     if as_json:
-        click.echo(json.dumps(results, indent=1))
+        _say(json.dumps(results, indent=1))
     sys.exit(1 if failed else 0)
 
 
@@ -217,9 +217,9 @@ def evaluate(folder: str, model: str | None, mistakes: str) -> None:
     from mnistlib import evaluation
 
     readings = evaluation.evaluate(_recognizer(model), labelled)
-    click.echo(evaluation.describe(readings))
+    _say(evaluation.describe(readings))
     if written := evaluation.draw_mistakes(readings, mistakes):
-        click.echo(f"The mistakes: {written}")
+        _say(f"The mistakes: {written}")
 
 
 @main.command()
@@ -228,7 +228,7 @@ def evaluate(folder: str, model: str | None, mistakes: str) -> None:
     "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in."
 )
 @click.option(
-    "--port", type=click.IntRange(1, 65_535), help="[default: the first free one from 7860]"
+    "--port", type=click.IntRange(1, 65_535), help="[default: 7860, or the next that is free]"
 )
 def app(model: str | None, host: str, port: int | None) -> None:
     """Serve a page on which to draw, upload or photograph a digit."""
@@ -236,16 +236,22 @@ def app(model: str | None, host: str, port: int | None) -> None:
 
     try:
         page.load_gradio()
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
+        # Before the training that the first start may need.
+        found = page.find_port(host, port)
+    except (ImportError, OSError) as error:
+        raise click.ClickException(_of_the_page(error)) from error
+    if port is None and found != page.FIRST_PORT:
+        _say(
+            f"Note: port {page.FIRST_PORT} is taken; the page is on {found}, and --port names "
+            "another.",
+            fg="yellow",
+            err=True,
+        )
     recognizer = _recognizer(model)
     try:
-        page.launch(recognizer, host=host, port=port)
+        page.launch(recognizer, host=host, port=found)
     except OSError as error:
-        way = "choose another --port" if port else "is another --host or --port free?"
-        raise click.ClickException(
-            f"the page cannot be served at {host}, port {port or 'from 7860'} ({way}): {error}"
-        ) from error
+        raise click.ClickException(_of_the_page(error)) from error
 
 
 @main.command()
@@ -288,20 +294,33 @@ def kaggle(
     try:
         if validate:
             kaggle_files.read_submission(validate, rows=rows)
-            click.echo(f"{validate} is a valid submission of {rows:,} rows")
+            _say(f"{validate} is a valid submission of {rows:,} rows")
         elif make_demo:
             demo = kaggle_files.make_demo(make_demo, _load("auto"), seed=seed)
-            click.echo(f"Written: {demo.train}, {demo.test}; the hidden labels: {demo.answers}")
+            _say(f"Written: {demo.train}, {demo.test}; the hidden labels: {demo.answers}")
         else:
             _submit(train_csv, test_csv, out, epochs, seed)
     except (data.DataError, data.DataUnavailable) as error:
         raise click.ClickException(str(error)) from error
 
 
+def _of_the_page(error: ImportError | OSError) -> str:
+    """Say why there is no page, and by which option that can be changed."""
+    if isinstance(error, ImportError):
+        return str(error)
+    option = "--host" if str(error).startswith("host") else "--port"
+    return f"the page cannot be served; see {option}: {error}"
+
+
+def _say(words: str, *, err: bool = False, fg: str | None = None) -> None:
+    """Print, with escapes for what the console cannot show, as ``main`` has set the streams."""
+    click.secho(words, file=sys.stderr if err else sys.stdout, fg=fg)
+
+
 def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> None:
     _check_goal(out)
     rows = kaggle_files.load(train_csv, test_csv)
-    click.echo(f"Read {len(rows.x):,} labelled digits and {len(rows.x_test):,} without labels")
+    _say(f"Read {len(rows.x):,} labelled digits and {len(rows.x_test):,} without labels")
     x, y, x_val, y_val = data.split(rows.x, rows.y, validation=0.1, seed=seed)
 
     from mnistlib import augment, metrics, models, training
@@ -312,9 +331,9 @@ def _submit(train_csv: str, test_csv: str, out: str, epochs: int, seed: int) -> 
     )
     # Test-time augmentation mends a few of the last mistakes.
     answers = models.predict_tta(model, x_val, shifts=1).argmax(axis=1)
-    click.echo(f"Validation accuracy {metrics.accuracy_interval(y_val, answers)}")
+    _say(f"Validation accuracy {metrics.accuracy_interval(y_val, answers)}")
     labels = models.predict_tta(model, rows.x_test, shifts=1).argmax(axis=1)
-    click.echo(f"Written and checked: {kaggle_files.write_submission(out, labels)}")
+    _say(f"Written and checked: {kaggle_files.write_submission(out, labels)}")
 
 
 def _labelled(folder: str) -> tuple[folders.Labelled, ...]:
@@ -328,7 +347,7 @@ def _labelled(folder: str) -> tuple[folders.Labelled, ...]:
             f"none of the {len(found.unlabelled):,} pictures in {folder} has a label: {folders.WAY}"
         )
     if found.unlabelled:
-        click.secho(
+        _say(
             f"Note: passed over, having no label: {', '.join(map(str, found.unlabelled))}",
             fg="yellow",
             err=True,
@@ -356,10 +375,11 @@ def _recognizer(model: str | None) -> Recognizer:
         digits = _load("auto", err=True)
         with _notes():
             return recognizer.ready(digits)
-    try:
-        return recognizer.load(model)
-    except ValueError as error:
-        raise click.UsageError(f"--model: {error}") from error
+    with _notes():
+        try:
+            return recognizer.load(model)
+        except ValueError as error:
+            raise click.UsageError(f"--model: {error}") from error
 
 
 def _load(source: str, *, err: bool = False) -> data.Digits:
@@ -369,7 +389,7 @@ def _load(source: str, *, err: bool = False) -> data.Digits:
         os.environ[data.ENVIRONMENT_VARIABLE] = str(Path(named).expanduser().resolve())
     with _notes():
         digits = data.load(source)
-    click.echo(f"Data: {digits.source}", err=err)
+    _say(f"Data: {digits.source}", err=err)
     return digits
 
 
@@ -385,7 +405,7 @@ def _notes() -> Iterator[None]:
         except data.DataUnavailable as error:
             raise click.ClickException(str(error)) from error
     for note in notes:
-        click.secho(f"Note: {note.message}", fg="yellow", err=True)
+        _say(f"Note: {note.message}", fg="yellow", err=True)
 
 
 def _table(results: Sequence[Result]) -> str:

@@ -6,11 +6,15 @@ Special Databases 1 and 3, under CC BY-SA 3.0.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import gzip
 import hashlib
 import math
 import os
+import shutil
 import struct
+import tempfile
 import tokenize
 import warnings
 import zipfile
@@ -21,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mnistlib import DISTRIBUTION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +40,9 @@ ENVIRONMENT_VARIABLE = "MNISTLIB_DATA"
 In such a folder MNIST is ``mnist.npz`` or the four IDX files (as torchvision keeps them, in
 ``MNIST/raw``, too), and QMNIST's labels lie beside them or in ``qmnist``.
 """
+
+CACHE_WAY = "On Linux, XDG_CACHE_HOME can name a folder that can be written."
+"""What to do where nothing can be kept, for messages."""
 
 MIME = "application/vnd.mnistlib.digits+json"
 """How the digits of a run stand in a notebook's output."""
@@ -431,7 +440,8 @@ def fetch(address: str, files: Mapping[str, str]) -> Path:
     """Download files into the user's cache folder, unless they are there.
 
     pooch compares the checksum before it moves a file into place, so a broken download leaves
-    nothing behind, and a complete one is not fetched again.
+    nothing behind, and a complete one is not fetched again. Where that folder cannot be written, a
+    warning says why, and the files are kept until Python ends.
 
     Args:
         address: Where they are served, ending in a slash.
@@ -448,9 +458,11 @@ def fetch(address: str, files: Mapping[str, str]) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    folder = pooch.os_cache("mnist-notebooks")
+    folder = pooch.os_cache(DISTRIBUTION)
+    if not all(_is_there(folder / file) for file in files):
+        folder = _writable(folder)
     for file, known_hash in files.items():
-        cached = (folder / file).exists()
+        cached = _is_there(folder / file)
         downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True)
         pooch.retrieve(
             address + file,
@@ -460,6 +472,31 @@ def fetch(address: str, files: Mapping[str, str]) -> Path:
             downloader=None if cached else downloader,
         )
     return folder
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder that may not even be looked into
+        return False
+
+
+@functools.cache
+def _writable(folder: Path) -> Path:
+    """Give the folder, or where nothing can be written there, one that goes away with Python."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        warnings.warn(
+            f"Downloads cannot be kept in {folder} and will be needed anew the next time "
+            f"({error}). {CACHE_WAY}",
+            stacklevel=3,
+        )
+    passing = Path(tempfile.mkdtemp(prefix="mnistlib-"))
+    atexit.register(shutil.rmtree, passing, ignore_errors=True)
+    return passing
 
 
 def _download() -> dict[str, np.ndarray]:

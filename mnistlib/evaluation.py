@@ -117,7 +117,7 @@ def draw_mistakes(readings: Sequence[Reading], path: str | Path, *, most: int = 
     shown = mistakes(readings)[:most]
     if not shown:
         return None
-    captions = [f"{one.path.name[-18:]}\nis {one.label}, read {one.said}" for one in shown]
+    captions = [f"{_caption(one.path)}\nis {one.label}, read {one.said}" for one in shown]
     ax = plots.sample_grid(
         np.stack([_thumbnail(one.path) for one in shown]),
         captions,
@@ -128,6 +128,12 @@ def draw_mistakes(readings: Sequence[Reading], path: str | Path, *, most: int = 
     ax.figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(ax.figure)
     return Path(path)
+
+
+def _caption(path: Path) -> str:
+    """The end of a name, without what Matplotlib stumbles over: formulas, bytes of no alphabet."""
+    name = path.name[-18:].encode(errors="backslashreplace").decode()
+    return name.replace("$", r"\$")
 
 
 def _thumbnail(path: Path) -> np.ndarray:

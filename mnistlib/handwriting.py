@@ -51,8 +51,8 @@ def load(
 
     Of those to learn from, a few are left out in which preprocessing has lost a stroke.
 
-    The images are kept in the user's cache folder, where that can be written: drawing takes a
-    minute or two.
+    The images are kept in the user's cache folder, because drawing takes a minute or two; where
+    they cannot be, a warning says why.
 
     Args:
         part: ``"train"``, the 30 writers to learn from, or ``"test"``, the 14 others.

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from mnistlib import DISTRIBUTION
+from mnistlib.data import CACHE_WAY
 
 # What decides how a picture becomes MNIST's image.
 _CODE = (
@@ -46,6 +48,10 @@ def images(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
             new = Path(folder) / path.name
             np.save(new, drawn)
             new.replace(path)
-    except OSError:
-        pass
+    except OSError as error:
+        warnings.warn(
+            f"The drawn images could not be kept in {path.parent} and will be drawn anew the next "
+            f"time ({error}). {CACHE_WAY}",
+            stacklevel=3,
+        )
     return drawn

@@ -228,7 +228,7 @@ def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1; received {batch_size}")
     images = inputs.as_digits(images)
-    shape = _input_shape(model)
+    shape = (-1, *input_shape(model))
     parts = [
         np.asarray(model.predict_on_batch(images[start : start + batch_size].reshape(shape)))
         for start in range(0, len(images), batch_size)
@@ -273,6 +273,28 @@ def predict_tta(
         moved = shift(view, rows=rows, columns=columns)
         total += predict_proba(model, moved, batch_size=batch_size)
     return total / (len(views) * len(moves))
+
+
+def input_shape(model: keras.Model) -> tuple[int, ...]:
+    """Tell as what a model takes a digit.
+
+    Returns:
+        (28, 28), (28, 28, 1) or (784,).
+
+    Raises:
+        ValueError: It takes something else.
+    """
+    shape = getattr(model, "input_shape", None)
+    if shape is None:  # a subclassed model does not tell
+        return (SIDE, SIDE)
+    for known in ((SIDE, SIDE), (SIDE, SIDE, 1), (SIDE * SIDE,)):
+        sizes = list(zip(shape[1:], known, strict=False))
+        if len(shape) == 1 + len(known) and all(size in (None, own) for size, own in sizes):
+            return known
+    raise ValueError(
+        f"model must take digits as (n, {SIDE}, {SIDE}), (n, {SIDE}, {SIDE}, 1) or "
+        f"(n, {SIDE * SIDE}); received one that takes {shape}"
+    )
 
 
 def ends_in(model: keras.Model) -> str | None:
@@ -382,21 +404,6 @@ def _last_layer(model: keras.Model) -> keras.Layer | None:
     elif getattr(model, "outputs", None):
         last = model.outputs[0]._keras_history.operation
     return _last_layer(last) if isinstance(last, keras.Model) else last
-
-
-def _input_shape(model: keras.Model) -> tuple[int, ...]:
-    """Shape a batch of digits for this model: (−1, 28, 28), (−1, 28, 28, 1) or (−1, 784)."""
-    shape = getattr(model, "input_shape", None)
-    if shape is None:  # a subclassed model does not tell
-        return (-1, SIDE, SIDE)
-    for known in ((SIDE, SIDE), (SIDE, SIDE, 1), (SIDE * SIDE,)):
-        sizes = list(zip(shape[1:], known, strict=False))
-        if len(shape) == 1 + len(known) and all(size in (None, own) for size, own in sizes):
-            return (-1, *known)
-    raise ValueError(
-        f"model must take digits as (n, {SIDE}, {SIDE}), (n, {SIDE}, {SIDE}, 1) or "
-        f"(n, {SIDE * SIDE}); received one that takes {shape}"
-    )
 
 
 def are_probabilities(given: np.ndarray) -> bool:

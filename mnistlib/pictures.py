@@ -1,4 +1,4 @@
-"""Pictures as people have them, opened safely: files, bytes, Pillow images, arrays.
+"""Pictures as people have them, opened safely: files, bytes, data URLs, Pillow images, arrays.
 
 Imports without TensorFlow.
 """
@@ -6,31 +6,42 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import base64
-import binascii
-import functools
+import contextlib
 import io
-import urllib.parse
+import os
 import warnings
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 MOST_PIXELS = 50_000_000
 """Larger pictures are refused before they are decoded."""
+_MOST_BYTES = 8 * MOST_PIXELS
 
-Picture = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+Picture = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image | np.ndarray
 """What ``read`` opens."""
 
 # Formats that Pillow decodes by itself: no outside program is ever started for a picture.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+
 # Of a file of several pages, so many are looked at for one that is not blank, where the brightest
 # and the darkest place differ by at least so much, of 255.
 _PAGES, _BLANK = 20, 24
-# What a phone's pictures begin with, behind the length of their first box.
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-_AVIF = (b"avif", b"avis")
+# How files begin that people take for pictures, and what to do with them.
+_EXPORT = "export it as JPEG or PNG"
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", f"a PDF: {_EXPORT}, page by page"),
+    (b"<svg", f"an SVG drawing, which has no pixels: {_EXPORT}"),
+    (b"<?xml", f"an SVG drawing or other XML, which has no pixels: {_EXPORT}"),
+    (b"\xff\x0a", f"a JPEG XL picture, which is not read here: {_EXPORT}"),
+    (b"\0\0\0\x0cJXL ", f"a JPEG XL picture, which is not read here: {_EXPORT}"),
+    (b"8BPS", f"a Photoshop document: {_EXPORT}"),
+)
+# Brands of the container that AVIF and HEIC share (ISO 14496-12), the first kind before the second.
+_AVIF, _HEIC = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 class PictureError(ValueError):
@@ -41,11 +52,12 @@ def read(picture: Picture) -> Image.Image:
     """Open a picture upright, opaque, with 8 bits for each value.
 
     Args:
-        picture: A path, a data URL, the bytes of a file, a file opened for reading bytes, a Pillow
-            image, or an array (height, width) or (height, width, 1, 2, 3 or 4 channels), the second
-            and fourth being opacity. Arrays are bool, integers in 0–255 or 0–65,535, or floats in
-            0–1; floats that go beyond 1 are divided by the largest. AVIF needs Pillow 11.3 or
-            newer, HEIC the package pillow-heif.
+        picture: A path, the bytes of a file, a file opened in binary mode, a data URL
+            (``"data:image/png;base64,…"``), a Pillow image, or an array (height, width) or
+            (height, width, 1, 2, 3 or 4 channels), the second and fourth being opacity. Arrays are
+            bool, integers in 0–255 or 0–65,535, or floats in 0–1; floats that go beyond 1 are
+            divided by the largest. Files are PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, AVIF where
+            Pillow has a decoder for it (from 11.3), and HEIC where pillow-heif is installed.
 
     Returns:
         An image in mode "L" or "RGB". Turned as its EXIF data says. Behind transparent places
@@ -63,82 +75,144 @@ def read(picture: Picture) -> Image.Image:
     elif isinstance(picture, Image.Image):
         _check_size(picture.size, "the image")
         image = _decode(picture, "the image")
-    elif isinstance(picture, bytes | bytearray):
+    elif isinstance(picture, bytes | bytearray | memoryview):
         image = _open(io.BytesIO(picture), f"the picture of {len(picture):,} bytes")
     elif isinstance(picture, str) and picture[:5].lower() == "data:":
-        image = _open(io.BytesIO(_from_url(picture)), "the picture of the data URL")
-    elif isinstance(picture, str | Path):
-        path = Path(picture).expanduser()
-        if not path.is_file():
-            what = "a folder" if path.is_dir() else "no file"
-            raise FileNotFoundError(f"picture must name a file; {str(path)!r} is {what}")
-        image = _open(io.BytesIO(path.read_bytes()), str(path))
+        image = _open(io.BytesIO(_from_data_url(picture)), "the picture of the data URL")
+    elif isinstance(picture, str | os.PathLike):
+        path = _existing(picture)
+        with path.open("rb") as opened:
+            image = _open(opened, str(path))
+    elif isinstance(picture, io.TextIOBase):
+        raise PictureError(
+            "picture must be a file opened in binary mode, as by open(path, 'rb'); received one "
+            "opened as text"
+        )
     elif hasattr(picture, "read"):
-        content = picture.read()
-        if not isinstance(content, bytes):
-            raise PictureError('picture is a file opened as text: open it with "rb"')
-        image = _open(io.BytesIO(content), str(getattr(picture, "name", "the open file")))
+        name = f"the file {getattr(picture, 'name', type(picture).__name__)!r}"
+        image = _open(_rewindable(picture, name), name)
     else:
         raise PictureError(
-            "picture must be a path, a data URL, bytes, an open file, a Pillow image or an array; "
-            f"received {type(picture).__name__}"
+            "picture must be a path, bytes, a file opened in binary mode, a data URL, a Pillow "
+            f"image or an array; received {type(picture).__name__}"
         )
     return _opaque(image)
 
 
-def _from_url(url: str) -> bytes:
-    """Decode a data URL (RFC 2397)."""
-    head, comma, content = url.partition(",")
+def _existing(picture: str | os.PathLike) -> Path:
+    shown = str(picture) if len(str(picture)) < 300 else f"{str(picture)[:60]}…"
+    if shown.lower().startswith(("http://", "https://")):
+        raise FileNotFoundError(
+            f"picture must name a file; {shown!r} is an address: download the picture first"
+        )
+    path = Path(picture).expanduser()
+    try:
+        found, folder = path.is_file(), path.is_dir()
+    except (OSError, ValueError) as error:
+        # Text that is too long for a name, or a place that may not be looked into.
+        raise FileNotFoundError(f"picture must name a file; {shown!r} is none: {error}") from error
+    if not found:
+        what = "a folder" if folder else "no file"
+        raise FileNotFoundError(f"picture must name a file; {shown!r} is {what}")
+    return path
+
+
+def _from_data_url(url: str) -> bytes:
+    """Unpack a data URL (RFC 2397)."""
+    head, comma, body = url.partition(",")
     if not comma:
-        raise PictureError("picture is a data URL without a comma, so without a picture")
-    content = urllib.parse.unquote_to_bytes(content)
-    if not head.lower().endswith(";base64"):
+        raise PictureError(
+            "picture must be a data URL with a comma before the data, as "
+            f"'data:image/png;base64,…'; received {url[:40]!r}"
+        )
+    content = unquote_to_bytes(body)
+    if not head.lower().rstrip().endswith(";base64"):
         return content
     try:
         return base64.b64decode(b"".join(content.split()), validate=True)
-    except binascii.Error as error:
-        raise PictureError(f"picture is a data URL that is not valid base64: {error}") from error
+    except ValueError as error:
+        raise PictureError(f"the data URL is damaged or cut short: {error}") from error
 
 
-def _open(source: io.BytesIO, name: str) -> Image.Image:
-    brand = source.getvalue()[8:12] if source.getvalue()[4:8] == b"ftyp" else b""
-    if brand in _HEIC and not _reads_heic():
-        raise PictureError(
-            f"{name} is a HEIC picture: export it as JPEG, or pip install pillow-heif"
-        )
-    if brand in _AVIF and not features.check("avif"):
-        raise PictureError(
-            f"{name} is an AVIF picture, which this Pillow cannot read: save it as PNG or JPEG, or "
-            'pip install "pillow>=11.3"'
-        )
-    formats = (*_FORMATS, *(["HEIF"] * (brand in _HEIC)), *(["AVIF"] * (brand in _AVIF)))
+def _open(source: BinaryIO, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             # Ours is the lower limit.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(source, formats=formats)
+            image = Image.open(source, formats=_formats(source))
     except Image.DecompressionBombError as error:
         raise PictureError(f"{name} is too large: {error}") from error
     except UnidentifiedImageError as error:
-        raise PictureError(
-            f"{name} is no picture of a known kind; known are {', '.join((*_FORMATS, 'AVIF'))}"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
+        raise PictureError(f"{name} is {_what_else(source)}") from error
+    except (OSError, SyntaxError, ValueError, TypeError) as error:
         raise PictureError(f"{name} cannot be read as a picture: {error}") from error
     with image:
         _check_size(image.size, name)
         return _decode(image, name, turning=True)
 
 
-@functools.cache
-def _reads_heic() -> bool:
-    """Whether Pillow can be made to read HEIC."""
+def _rewindable(source: BinaryIO, name: str) -> BinaryIO:
+    """Give a file that can be wound back, as a pipe or an answer from the network cannot."""
     try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
+        if getattr(source, "seekable", lambda: False)():
+            return source
+        return io.BytesIO(source.read(_MOST_BYTES))
+    except (OSError, ValueError, TypeError) as error:
+        raise PictureError(f"{name} cannot be read: {error}") from error
+
+
+def _formats(source: BinaryIO) -> tuple[str, ...]:
+    kind = _container(_begin(source))
+    if kind == "AVIF" and "avif" in features.modules and features.check("avif"):
+        return (*_FORMATS, "AVIF")
+    if kind == "HEIC":
+        with contextlib.suppress(ImportError):
+            from pillow_heif import register_heif_opener
+
+            register_heif_opener()
+            return (*_FORMATS, "HEIF")
+    return _FORMATS
+
+
+def _begin(source: BinaryIO) -> bytes:
+    """Look at the first bytes of a file that can be wound back; of another, at none."""
+    try:
+        source.seek(0)
+        begin = source.read(64)
+        source.seek(0)
+    except (OSError, AttributeError, ValueError):
+        return b""
+    return begin if isinstance(begin, bytes) else b""
+
+
+def _container(begin: bytes) -> str | None:
+    """Tell AVIF and HEIC by the brands in the first box of their container."""
+    if begin[4:8] != b"ftyp":
+        return None
+    brands = [begin[8:12], *(begin[at : at + 4] for at in range(16, len(begin), 4))]
+    if any(brand in _AVIF for brand in brands):
+        return "AVIF"
+    return "HEIC" if any(brand in _HEIC for brand in brands) else None
+
+
+def _what_else(source: BinaryIO) -> str:
+    """Say what a file is that no reader knows, and what to do with it."""
+    begin = _begin(source)
+    kind = _container(begin)
+    if kind == "AVIF":
+        return (
+            "an AVIF picture that cannot be read: it is damaged, or this Pillow has no decoder for "
+            f"it (pip install -U 'pillow>=11.3'): else {_EXPORT}"
+        )
+    if kind == "HEIC":
+        return (
+            "a HEIC picture, as iPhones take them, that cannot be read: export it as JPEG, or "
+            "pip install pillow-heif"
+        )
+    for beginning, words in _OTHERS:
+        if begin.lstrip().startswith(beginning):
+            return f"no picture of a known kind, but {words}"
+    return f"no picture of a known kind; known are {', '.join((*_FORMATS, 'AVIF'))}"
 
 
 def _turn_to_ink(image: Image.Image, name: str) -> None:

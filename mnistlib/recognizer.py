@@ -22,6 +22,7 @@ from mnistlib import (
     outliers,
     pictures,
     preprocess,
+    scales,
     training,
 )
 from mnistlib._tensorflow import keras
@@ -288,7 +289,7 @@ def ready(digits: data.Digits) -> Recognizer:
 
     It learns from these digits and from the writers of ``of_others``. One that learned from the
     offline sample, or without those writers, is kept apart from one that had all. Progress bars go
-    to standard error while it trains.
+    to standard error while it trains. Where it cannot be kept, a warning says why.
     """
     import pooch
     from tqdm.keras import TqdmCallback
@@ -296,12 +297,12 @@ def ready(digits: data.Digits) -> Recognizer:
     kind = "mnist" if digits.is_mnist else "sample"
     folder = Path(pooch.os_cache(DISTRIBUTION))
     path = folder / f"recognizer-4-{kind}-pendigits.keras"
-    if path.is_file():
+    if _is_kept(path):
         return load(path)
     others = of_others(progress=True)
     if not others:
         path = folder / f"recognizer-4-{kind}.keras"
-        if path.is_file():
+        if _is_kept(path):
             return load(path)
     bar = TqdmCallback(verbose=0, desc="training cnn_fast once", mininterval=1)
     recognizer, _ = train("cnn_fast", digits, others=others, callbacks=[bar])
@@ -310,12 +311,18 @@ def ready(digits: data.Digits) -> Recognizer:
         save(recognizer, path)
     except OSError as error:
         warnings.warn(
-            f"The trained network could not be kept in {path.parent} ({error}), so it will be "
-            "trained again next time: set XDG_CACHE_HOME to a folder that can be written, or use "
-            "`mnistlib train --out` and `--model`.",
+            f"The recognizer could not be kept in {folder} and will be trained anew the next time "
+            f"({error}). {data.CACHE_WAY}",
             stacklevel=2,
         )
     return recognizer
+
+
+def _is_kept(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not even be looked into
+        return False
 
 
 def save(recognizer: Recognizer, path: str | Path) -> Path:
@@ -335,24 +342,20 @@ def save(recognizer: Recognizer, path: str | Path) -> Path:
 def load(path: str | Path) -> Recognizer:
     """Read a network, and its calibration where there is one beside it.
 
-    Also a network of your own: a classifier of ten classes that Keras saved, which takes digits as
-    (28, 28), (28, 28, 1) or (784,), and gives probabilities or logits. If it was trained on pixels
-    divided by 255, or otherwise scaled, a warning says so, and digits are scaled like that.
+    Without a calibration it may be anybody's: any classifier of ten classes that takes digits as
+    (28, 28), (28, 28, 1) or (784,) and ends in a softmax or in logits. In which scale it takes
+    pixels is found by trying (``scales.adapt``); where that is not 0–255, a warning says so.
 
     Raises:
         FileNotFoundError: There is no such network.
-        ValueError: The network or its calibration is not what ``save`` writes.
+        ValueError: The network reads no digits, or the calibration is not what ``save`` writes.
     """
     model = models.load(path)
-    shapes = ((data.SIDE, data.SIDE), (data.SIDE, data.SIDE, 1), (data.SIDE**2,))
-    if model.input_shape[1:] not in shapes or model.output_shape[1:] != (data.CLASSES,):
-        raise ValueError(
-            f"{path} must take digits as (n, 28, 28), (n, 28, 28, 1) or (n, 784) and give (n, 10); "
-            f"it takes {model.input_shape} and gives {model.output_shape}"
-        )
     beside = Path(path).with_suffix(".json")
     if not beside.is_file():
-        return Recognizer(_for_bytes(model, path))
+        return _anybodys(model, path)
+    if models.input_shape(model) != (data.SIDE, data.SIDE):
+        raise ValueError(f"{path} must take digits (n, 28, 28); it takes {model.input_shape}")
     try:
         calibration = json.loads(beside.read_text(encoding="utf-8"))
         return Recognizer(
@@ -366,55 +369,23 @@ def load(path: str | Path) -> Recognizer:
         raise ValueError(f"{beside} is no calibration of a recognizer: {error!r}") from error
 
 
-# How pixels of 0 to 255 are mostly brought to a network: what they are multiplied by, and what is
-# added.
-_SCALES = {
-    "as they are": (1.0, 0.0),
-    "divided by 255": (1 / 255, 0.0),
-    "between -1 and 1": (1 / 127.5, -1.0),
-    "standardized by MNIST's mean and standard deviation": (1 / 255 / 0.3081, -0.1307 / 0.3081),
-    "inverted": (-1.0, 255.0),
-    "inverted and divided by 255": (-1 / 255, 1.0),
-}
-
-
-def _for_bytes(model: keras.Model, path: str | Path) -> keras.Model:
-    """Give a network that takes pixels of 0 to 255, whatever this one was trained on.
-
-    A file does not say how its pixels were scaled. So real digits are tried in each of the usual
-    ways, and the one is taken with the least cross-entropy.
-    """
-    if model.inputs[0].dtype == "uint8":
-        return model
-    sample = data.load("sample")
-    x, y = sample.x_test[:200], sample.y_test[:200]
-    tried = {}
-    for name, (factor, offset) in _SCALES.items():
-        scaled = keras.Sequential(
-            [
-                keras.Input((data.SIDE, data.SIDE), dtype="uint8"),
-                keras.layers.Rescaling(factor, offset),
-                keras.layers.Reshape(model.input_shape[1:]),
-                model,
-            ]
-        )
-        given = models.predict_proba(scaled, x)
-        loss = -np.log(np.clip(given[np.arange(len(y)), y], 1e-7, 1)).mean()
-        tried[name] = (loss, metrics.accuracy(y, given.argmax(axis=1)), scaled)
-    plain, best = tried["as they are"], min(tried, key=lambda name: tried[name][0])
-    loss, accuracy, scaled = tried[best]
-    # Of networks that have learned nothing, or learn scales themselves, none is clearly best.
-    if accuracy < 0.5:
+def _anybodys(model: keras.Model, path: str | Path) -> Recognizer:
+    """Make a recognizer of a network that was not trained here."""
+    try:
+        adapted, scale = scales.adapt(model)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except data.DataUnavailable as missing:
         warnings.warn(
-            f"{path} reads {metrics.percent(accuracy)} of 200 real digits, however their pixels "
-            "are scaled: its answers mean little. It should take 0 for paper and 255 for ink.",
+            f"{path} could not be tried on known digits: it is taken to have learned from pixels "
+            f"0–255. {missing}",
             stacklevel=3,
         )
-        return model
-    if best == "as they are" or loss > 0.7 * plain[0]:
-        return model
-    warnings.warn(
-        f"{path} seems to have been trained on pixels {best}: it is given digits like that.",
-        stacklevel=3,
-    )
-    return scaled
+        return Recognizer(model)
+    if scale != scales.BYTES:
+        warnings.warn(
+            f"{path} has learned from {scale.words}, as known digits show: each picture is scaled "
+            "so before it sees it.",
+            stacklevel=3,
+        )
+    return Recognizer(adapted)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
@@ -188,6 +189,16 @@ def test_uploads_a_photograph(page, mnist, tmp_path):
     shot(page, "upload.png")
 
 
+@needs_browser
+def test_an_upload_that_no_reader_knows_gets_the_way_out(page, tmp_path):
+    path = tmp_path / "photo.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    page.get_by_role("tab", name="Picture").click()
+    page.locator("#picture input[type=file]").set_input_files(path)
+    page.locator("#note").get_by_text("photo.heic is a HEIC picture").wait_for(timeout=20_000)
+    assert "export it as JPEG" in page.locator("#note").inner_text()
+
+
 def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):
     assert app._answer(reader, None) == (None, None, "")
     blank = io.BytesIO()
@@ -195,7 +206,10 @@ def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):
     assert app._answer(reader, blank.getvalue())[2] == "No digit found yet."
     wrong = tmp_path / "x.png"
     wrong.write_text("no picture")
-    assert "cannot be read" in app._answer(reader, str(wrong))[2]
+    words = app._answer(reader, str(wrong))[2]
+    assert "cannot be read" in words
+    assert "x.png is no picture" in words
+    assert str(tmp_path) not in words
 
 
 def test_several_lines_are_told_apart(reader):
@@ -228,6 +242,90 @@ def test_without_gradio_the_command_says_what_to_install(tmp_path):
     assert done.returncode == 1
     assert "pip install gradio" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def run_app(*options, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "mnistlib", "app", *options],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_gradio_that_cannot_be_imported_is_not_called_missing():
+    code = textwrap.dedent(
+        """
+        import sys
+        sys.modules["fastapi"] = None
+        from mnistlib.cli import main
+        main(["app"])
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "gradio is installed but cannot be imported" in done.stderr
+    assert "fastapi" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "proxies",
+    [
+        {"all_proxy": "socks5://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"},
+        {"http_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"},
+    ],
+)
+def test_the_page_goes_through_no_proxy(model, tmp_path, proxies):
+    port, none = closed_port(), {"no_proxy": "", "NO_PROXY": ""}
+    with _serving(
+        f"http://127.0.0.1:{port}/",
+        ["mnistlib", "app", "--model", model, "--port", str(port)],
+        log=tmp_path / "log",
+        **proxies,
+        **none,
+    ):
+        pass
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_loaded():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = run_app("--port", str(port), "--model", __file__)
+    assert done.returncode == 1
+    assert f"--port: port {port} is taken" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_of_another_machine_is_refused():
+    done = run_app("--host", "192.0.2.1", "--model", __file__)
+    assert done.returncode == 1
+    assert "--host: host must be an address of this machine" in done.stderr
+
+
+def test_the_next_free_port_is_taken_and_said(model, tmp_path):
+    with contextlib.ExitStack() as stack:
+        for port in (app.FIRST_PORT, app.FIRST_PORT + 1):
+            other = stack.enter_context(socket.socket())
+            # Where it is taken already, by whomever, that will do.
+            with contextlib.suppress(OSError):
+                other.bind(("127.0.0.1", port))
+                other.listen()
+        port = app.find_port("127.0.0.1")
+        assert port > app.FIRST_PORT + 1
+        with _serving(
+            f"http://127.0.0.1:{port}/",
+            ["mnistlib", "app", "--model", model],
+            log=tmp_path / "log",
+        ):
+            pass
+    assert (
+        f"port {app.FIRST_PORT} is taken; the page is on {port}" in (tmp_path / "log").read_text()
+    )
 
 
 @pytest.fixture

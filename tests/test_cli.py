@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -357,3 +358,81 @@ def test_train_says_so_where_the_strokes_cannot_be_had(nowhere, tmp_path):
     assert "Note: The recognizer knows no other handwriting than MNIST's" in said.stderr
     alone = CliRunner().invoke(cli.main, [*given, "--mnist-alone"])
     assert "knows no other" not in alone.stderr
+
+
+UNPRINTABLE = (b"7_\xff.png", "7_\u00e9\u221a.png".encode(), b"7_$\\frac$.png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes for a name")
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_names_that_the_console_cannot_show_are_escaped(trained, tmp_path, encoding):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in UNPRINTABLE:
+        with (folder / os.fsdecode(name)).open("wb") as file:
+            Image.fromarray(drawing.strokes(7, 2)).save(file, "PNG")
+    (folder / "7_none\udcfe.png").write_text("no picture")
+
+    def call(command):
+        return subprocess.run(
+            [COMMAND, command, "photos", "--model", trained[0]],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=120,
+        )
+
+    said = call("predict")
+    assert said.returncode == 1
+    assert b"Traceback" not in said.stderr
+    begins = {line.partition(b": ")[0] for line in said.stdout.splitlines()}
+    assert b"photos/7_\\udcff.png" in begins
+    assert "photos/7_\u00e9\u221a.png".encode(encoding, "backslashreplace") in begins
+    assert b"7_none\\udcfe.png is no picture" in said.stderr
+    drawn = call("evaluate")
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "mistakes.png").is_file()
+
+
+def test_a_relative_path_for_a_notebook_is_meant_from_here(mnistlib, tmp_path):
+    declared = 'SOURCE: str = "auto"  # digits\nPICTURE: str = ""  # path of a picture of yours'
+    show = "from pathlib import Path\nprint(Path(PICTURE).read_text())"
+    write_notebook(tmp_path / "notebooks" / "01_read.ipynb", declared, show)
+    (tmp_path / "mine.txt").write_text("these very words")
+    run = ("run", "--notebooks", "notebooks", *SAMPLE, "-p", "PICTURE")
+    done = mnistlib(*run, "mine.txt")
+    assert done.returncode == 0, done.stderr
+    assert "these very words" in (tmp_path / "runs" / "01_read" / "01_read.ipynb").read_text()
+    shutil.rmtree(tmp_path / "runs")
+    wrong = mnistlib(*run, "other.txt")
+    assert wrong.returncode == 2
+    assert "PICTURE must be the path of something that exists" in wrong.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_predict_takes_a_network_of_pixels_divided_by_255_and_says_so(mnistlib, digits, tmp_path):
+    import keras
+
+    layers = [keras.layers.Dense(32, activation="relu"), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((784,)), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("lion", loss, metrics=["accuracy"])
+    x, y = digits.x_train[:10_000].reshape(-1, 784) / 255, digits.y_train[:10_000]
+    model.fit(x, y, batch_size=32, epochs=3, verbose=0)
+    model.save(tmp_path / "own.keras")
+    write_pictures(tmp_path)
+    done = mnistlib("predict", "seven.png", "--model", "own.keras")
+    assert done.returncode == 0, done.stderr
+    assert "Note: own.keras has learned from pixels divided by 255" in done.stderr
+    assert "seven.png: " in done.stdout
+
+
+def test_what_cannot_be_kept_is_answered_all_the_same(few_writers, tmp_path):
+    """The cache folder is a file, which nobody can write into, not even root."""
+    write_pictures(tmp_path)
+    (tmp_path / "cache").write_text("in the way")
+    done = CliRunner().invoke(cli.main, ["predict", str(tmp_path / "seven.png")])
+    assert done.exit_code == 0, done.output
+    assert "seven.png: " in done.stdout
+    assert "Note: The recognizer could not be kept in" in done.stderr
+    assert "XDG_CACHE_HOME" in done.stderr

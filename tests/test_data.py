@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import shutil
 import struct
 import zipfile
 from pathlib import Path
@@ -204,6 +205,19 @@ def test_address_with_a_wrong_checksum_is_passed_over_and_leaves_nothing(
 
 
 # --- without MNIST ------------------------------------------------------------------------------
+
+
+def test_mnist_is_had_where_the_cache_cannot_be_written(
+    nowhere, monkeypatch, serve, scratch, mnist_npz
+):
+    shutil.copy(mnist_npz, scratch / "mnist.npz")
+    address = (serve(scratch).address, {"mnist.npz": sha256_of(mnist_npz)})
+    monkeypatch.setattr(data, "ADDRESSES", (address,))
+    # A file in the way stops everybody, root as well.
+    nowhere.cache.write_text("in the way")
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*XDG_CACHE_HOME"):
+        digits = data.load("mnist")
+    assert digits.is_mnist
 
 
 def test_mnist_never_falls_back(nowhere):

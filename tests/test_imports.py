@@ -22,7 +22,7 @@ LEVELS = {
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
     2: {"handwriting", "loop", "models", "outliers", "saving"},
-    3: {"compiling", "diagrams", "folds", "plots", "training"},
+    3: {"compiling", "diagrams", "folds", "plots", "scales", "training"},
     4: {"recognizer"},
     5: {"batch", "evaluation"},
     6: {"app", "cli"},
@@ -31,6 +31,7 @@ LEVELS = {
 SAME_LEVEL = {
     "folders": {"data"},
     "kaggle": {"data"},
+    "kept": {"data"},
     "metrics": {"data"},
     "pendigits": {"data"},
     "results": {"data"},

@@ -1,8 +1,14 @@
+import contextlib
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
+import keras
 import numpy as np
 import pytest
+import scipy.special
 from scipy import ndimage
 
 from mnistlib import (
@@ -136,10 +142,42 @@ def test_saved_and_loaded_it_answers_alike(reader, digits, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["reader.json", "reader.keras"]
 
 
-def test_a_network_without_calibration_is_taken_as_it_is(tmp_path):
-    path = models.save(models.build("dense_32_16"), tmp_path / "bare.keras")
+def test_a_network_without_calibration_is_taken_as_it_is(reader, tmp_path):
+    path = models.save(reader.model, tmp_path / "bare.keras")
     bare = recognizer.load(path)
     assert (bare.temperature, bare.threshold, bare.deslanted) == (1.0, 0.9, False)
+    assert bare.model.name == reader.model.name
+
+
+def test_a_network_that_reads_no_digits_is_refused(tmp_path):
+    path = models.save(models.build("dense_32_16"), tmp_path / "untrained.keras")
+    with pytest.raises(ValueError, match=r"untrained\.keras: model must read digits"):
+        recognizer.load(path)
+
+
+def test_a_network_that_takes_or_gives_something_else_is_refused(tmp_path):
+    for inputs, outputs, said in (((32, 32), 10, "must take digits"), ((28, 28), 26, r"give \(n")):
+        layers = [keras.layers.Flatten(), keras.layers.Dense(outputs, activation="softmax")]
+        path = models.save(
+            keras.Sequential([keras.Input(inputs), *layers]), tmp_path / "other.keras"
+        )
+        with pytest.raises(ValueError, match=said):
+            recognizer.load(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*has learned from pixels divided by 255")
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("shape", [(784,), (28, 28, 1)])
+def test_a_network_of_ones_own_answers_as_it_does_by_itself(digits, tmp_path, shape, logits):
+    own = trained_elsewhere(digits, 1 / 255, 0, shape=shape, logits=logits)
+    loaded = recognizer.load(models.save(own, tmp_path / "own.keras"))
+    x = digits.x_test[:100]
+    given = own.predict((x / np.float32(255)).reshape(-1, *shape), verbose=0)
+    expected = scipy.special.softmax(given, axis=1) if logits else given
+    np.testing.assert_allclose(models.predict_proba(loaded.model, x), expected, atol=1e-5)
+    # It can be kept as it is now, scale and all, and opened again.
+    again = recognizer.load(recognizer.save(loaded, tmp_path / "again.keras"))
+    np.testing.assert_array_equal(again.probabilities(x), loaded.probabilities(x))
 
 
 def test_a_calibration_of_an_earlier_state_is_of_digits_as_written(tmp_path):
@@ -222,3 +260,63 @@ def test_it_learns_what_other_writers_write(sample):
     learned, guessed = (made.probabilities(stripes[:1])[0, 7] for made in (with_them, without))
     assert learned > 0.7
     assert guessed < 0.4
+
+
+def trained_elsewhere(digits, factor, offset, *, shape=(784,), logits=False):
+    """A network as beginners write it, of pixels that were prepared outside of it."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(10, activation=None if logits else "softmax"),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    model.compile("adam", loss, metrics=["accuracy"])
+    x, y = digits.x_train[:10_000], digits.y_train[:10_000]
+    prepared = (x * np.float32(factor) + np.float32(offset)).reshape(-1, *shape)
+    model.fit(prepared, y, epochs=3, batch_size=64, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset", "words"),
+    [
+        (1, 0, None),
+        (1 / 255, 0, "pixels divided by 255"),
+        (2 / 255, -1, "pixels from -1 to 1"),
+        (1 / 255 / 0.3081, -0.1307 / 0.3081, "0.1307"),
+        (-1 / 255, 1, "dark ink on light paper, divided by 255"),
+    ],
+)
+def test_the_scale_of_a_network_is_found_and_said(mnist, tmp_path, factor, offset, words):
+    own = trained_elsewhere(mnist, factor, offset)
+    path = models.save(own, tmp_path / "own.keras")
+    said = pytest.warns(UserWarning, match=words) if words else contextlib.nullcontext()
+    with said:
+        loaded = recognizer.load(path)
+    x = mnist.x_test[:500]
+    prepared = (x * np.float32(factor) + np.float32(offset)).reshape(-1, 784)
+    expected = own.predict(prepared, verbose=0)
+    np.testing.assert_allclose(models.predict_proba(loaded.model, x), expected, atol=1e-4)
+
+
+def test_where_no_digits_can_be_had_a_network_is_taken_at_its_word(reader, tmp_path):
+    path = models.save(reader.model, tmp_path / "own.keras")
+    code = (
+        "import sys; sys.modules['mlxtend'] = None; from mnistlib import data, recognizer; "
+        "data.ADDRESSES = (); print(recognizer.load(sys.argv[1]).model.name)"
+    )
+    nowhere = {name: str(tmp_path) for name in ("HOME", "KERAS_HOME", "XDG_CACHE_HOME")}
+    environment = {name: value for name, value in os.environ.items() if name != "MNISTLIB_DATA"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, path],
+        env=environment | nowhere,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == reader.model.name
+    assert "could not be tried on known digits" in done.stderr

@@ -176,6 +176,21 @@ HAND_WRITTEN: dict[str, Callable[[], keras.Model]] = {
             keras.metrics.MeanSquaredError(),
         ],
     ),
+    "adadelta": compiled_with(
+        optimizers.Adadelta(0.1, rho=0.9),
+        losses.CategoricalCrossentropy(),
+        [
+            keras.metrics.AUC(num_thresholds=50, curve="PR", multi_label=True, num_labels=10),
+            keras.metrics.Precision(thresholds=[0.25, 0.75]),
+            keras.metrics.Recall(top_k=2, class_id=3),
+        ],
+    ),
+    "lion": compiled_with(
+        optimizers.Lion(schedules.ExponentialDecay(0.1, 10, 0.9)),
+        losses.CategoricalCrossentropy(),
+        ["auc", keras.metrics.AUC()],
+    ),
+    "ftrl": compiled_with(optimizers.Ftrl(0.1), "mse"),
 }
 
 
@@ -551,7 +566,7 @@ def test_legal_objects_in_the_wrong_place_are_refused(good):
         ("optimizer", "lamb"),
         ("loss", "ctc"),
         ("loss", {"digit": "ctc"}),
-        ("metric", "AUC"),
+        ("metric", "F1Score"),
         ("weighted metrics", ["fbeta_score"]),
         ("keyword", 3),
         ("mask", True),
@@ -626,14 +641,15 @@ ON_THE_LIST = {
         Zeros""",
     "regularizers": "L1 L2 L1L2",
     "constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
-    "optimizers": "Adam AdamW SGD RMSprop Nadam Adamax Adagrad",
+    "optimizers": "Adam AdamW SGD RMSprop Nadam Adamax Adagrad Adadelta Lion Ftrl",
     "optimizers.schedules": """CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay
         PiecewiseConstantDecay PolynomialDecay""",
     "losses": """SparseCategoricalCrossentropy CategoricalCrossentropy BinaryCrossentropy
         MeanSquaredError MeanAbsoluteError""",
     "metrics": """SparseCategoricalCrossentropy CategoricalCrossentropy BinaryCrossentropy
         MeanSquaredError MeanAbsoluteError Accuracy SparseCategoricalAccuracy CategoricalAccuracy
-        BinaryAccuracy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy""",
+        BinaryAccuracy SparseTopKCategoricalAccuracy TopKCategoricalAccuracy AUC Precision
+        Recall""",
 }
 KNOWN = {(f"keras.{module}", name) for module, line in ON_THE_LIST.items() for name in line.split()}
 KNOWN |= {("keras", "Sequential"), ("keras", "DTypePolicy")}
