@@ -94,9 +94,9 @@ def test_what_was_drawn_is_kept_by_part_pens_and_seed(nowhere, few_writers, caps
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(few_writers, tmp_path, monkeypatch):
     few_writers()
-    pendigits.load()
+    loaded = pendigits.load()
     (tmp_path / "file").write_text("where the folder should be")
-    monkeypatch.setattr(pendigits, "load", lambda loaded=pendigits.load(): loaded)
+    monkeypatch.setattr(pendigits, "load", lambda: loaded)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match=r"could not be kept in .*XDG_CACHE_HOME"):
         assert len(handwriting.load("test", pens=1)) == 30
