@@ -52,3 +52,33 @@ def test_small_digits_stand_on_the_line_of_the_large_one_between():
 
 def test_no_boxes_are_no_lines():
     assert lines.find([]) == []
+
+
+@pytest.mark.parametrize(
+    ("box", "kind"),
+    [
+        ((120, 45, 160, 55), "flat"),  # a minus
+        ((120, 35, 150, 65), "small"),  # a plus
+        ((120, 85, 132, 115), "small"),  # a comma
+        ((120, -10, 132, 20), "small"),  # an apostrophe
+        ((120, 5, 270, 95), "wide"),
+        ((120, 10, 170, 90), "digit"),
+        ((120, 5, 130, 95), "digit"),  # a one
+        ((120, 50, 170, 110), "digit"),  # low, but no smaller than others are
+    ],
+)
+def test_what_stands_between_digits_is_told_by_its_size_and_place(box, kind):
+    assert lines.kinds([(0, 0, 60, 100), (60, 0, 115, 100), box]) == ["digit", "digit", kind]
+
+
+def test_a_lone_sign_has_nothing_to_be_compared_with():
+    assert lines.kinds([(10, 10, 40, 80)]) == ["digit"]
+    assert lines.kinds([(10, 10, 100, 20)]) == ["wide"]
+
+
+def test_a_digit_that_stands_low_in_its_box_joins_the_line_that_it_reaches_into():
+    row = [(0, 0, 50, 80), (100, 0, 150, 80), (300, 5, 350, 80)]
+    assert lines.find([*row, (200, 45, 250, 120)]) == [[0, 1, 3, 2]]
+    # Not if another stands there already, nor from far below.
+    assert lines.find([*row, (110, 45, 140, 120)]) == [[0, 1, 2], [3]]
+    assert lines.find([*row, (200, 75, 250, 150)]) == [[0, 1, 2], [3]]

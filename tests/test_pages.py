@@ -9,7 +9,7 @@ from mnistlib import pages, preprocess
 def drawn(digits, count):
     return [
         pages.draw(kind, digits.x_test, digits.y_test, seed=seed)
-        for kind in pages.KINDS
+        for kind in pages.PLAIN
         for seed in range(count)
     ]
 
@@ -27,6 +27,20 @@ def test_digits_are_found_on_the_lines_where_they_stand(digits):
     ]
     # Left are digits of MNIST that are in pieces themselves.
     assert np.mean(right) >= 0.95
+
+
+def test_a_form_and_what_stands_on_it_give_no_digit_of_their_own(digits):
+    for kind in (*pages.FORMS, "thin pen", "dark desk"):
+        made = [pages.draw(kind, digits.x_test, digits.y_test, seed=seed) for seed in range(20)]
+        right = [
+            [len(line) for line in page.lines]
+            == [
+                len(row)
+                for row in by_line(preprocess.segment(page.picture), lambda digit: digit.line)
+            ]
+            for page in made
+        ]
+        assert np.mean(right) >= 0.85, kind
 
 
 def test_numbers_are_read_line_by_line(reader, digits):

@@ -18,6 +18,7 @@ from mnistlib import (
     handwriting,
     metrics,
     models,
+    pages,
     preprocess,
     recognizer,
 )
@@ -129,6 +130,51 @@ def test_train_refuses_a_network_that_is_not_known(sample):
 def test_read_names_digits_from_left_to_right(reader):
     found = reader.read(drawing.sheet([7, 2, 0], seed=3))
     assert [answer.digit for _, answer in found] == [7, 2, 0]
+
+
+def two_digits(mnist, number, *, bridge):
+    """Two digits of MNIST, six times as large, that a line of a pen's width joins or not."""
+    page = np.zeros((220, 340), np.uint8)
+    for place, one in enumerate((2 * number, 2 * number + 1)):
+        large = np.kron(mnist.x_test[one], np.ones((6, 6), np.uint8))
+        page[26:194, 10 + 150 * place : 178 + 150 * place] |= large
+    if bridge:
+        middle = 110
+        inked = np.flatnonzero(page[middle] > 127)
+        left = inked[inked < 169].max(initial=80)
+        right = inked[inked >= 169].min(initial=250)
+        page[middle - 5 : middle + 5, left:right] = 255
+    return 255 - page
+
+
+def test_two_digits_that_touch_are_parted(reader, mnist):
+    right = {False: 0, True: 0}
+    for number in range(30):
+        expected = mnist.y_test[2 * number : 2 * number + 2].tolist()
+        for bridge in right:
+            found = reader.read(two_digits(mnist, number, bridge=bridge))
+            right[bridge] += [answer.digit for _, answer in found] == expected
+    assert right[False] >= 27
+    # A bar across the gap leaves some of them unlike digits.
+    assert right[True] >= 10
+
+
+def test_a_picture_on_its_side_is_noticed(reader, digits):
+    ways = {0: None, 90: "right", -90: "left"}
+    told = []
+    for seed in range(8):
+        page = pages.draw("lines", digits.x_test, digits.y_test, seed=seed)
+        for turn, way in ways.items():
+            picture = Image.fromarray(page.picture).rotate(turn, expand=True)
+            hint = reader.hint(picture, reader.read(picture))
+            told.append(hint is None if way is None else way in (hint or ""))
+    assert np.mean(told) >= 0.8
+
+
+def test_signs_between_digits_are_left_out(reader, digits):
+    made = [pages.draw("signs", digits.x_test, digits.y_test, seed=seed) for seed in range(20)]
+    counted = [len(reader.read(page.picture)) == len(page.lines[0]) for page in made]
+    assert np.mean(counted) >= 0.7
 
 
 def test_saved_and_loaded_it_answers_alike(reader, digits, tmp_path):
