@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
+from PIL import Image
 from scipy import ndimage
 
 from mnistlib import (
