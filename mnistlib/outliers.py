@@ -3,9 +3,9 @@
 Some are made of digits: turned, mirrored, written over each other.
 
 Letters and symbols come from the fonts that Matplotlib carries (DejaVu, STIX, Computer Modern):
-bent, written with a pen of some width, and preprocessed as every other picture. What ``learned``
-draws and what ``trials`` draws have no shape in common: other fonts, other symbols, letters by
-hand. Imports without TensorFlow.
+bent, written with a pen of some width, and preprocessed as every other picture. What ``trials``
+draws, ``learned`` does not: other fonts, letters by hand, and other symbols, though a few of these
+(arrows, boxes) differ little. Imports without TensorFlow.
 """
 
 from __future__ import annotations
