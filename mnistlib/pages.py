@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from scipy import ndimage
 
 PLAIN = ("one line", "lines", "tilted lines", "columns", "ragged lines")
@@ -83,11 +83,13 @@ def draw(kind: str, digits: np.ndarray, labels: np.ndarray, *, seed: int) -> Pag
     placed, lines, ruled, extent = layout(kind, digits, labels, size, rng)
     written, printed = Image.new("L", extent), Image.new("L", extent)
     for sign, left, top in placed:
-        written.paste(sign, (left, top), sign)
+        place = (left, top, left + sign.width, top + sign.height)
+        # Where two touch, the darker counts.
+        written.paste(ImageChops.lighter(written.crop(place), sign), place)
     if kind == "thin pen":
         written, printed = _thinned(written), printed.resize([2 * side for side in extent])
     pencil = ImageDraw.Draw(printed)
-    thickness = int(rng.integers(1, max(3, size // 16)))
+    thickness = int(rng.integers(1, max(3, size // 16))) if ruled else 1
     if kind in ("squared paper", "ruled paper"):
         thickness = int(rng.integers(1, 3))
     for line in ruled:
@@ -101,7 +103,9 @@ def draw(kind: str, digits: np.ndarray, labels: np.ndarray, *, seed: int) -> Pag
             for layer in (written, printed)
         )
     soft = ImageFilter.GaussianBlur(0.4 if kind == "thin pen" else size / 60)
-    faint = rng.uniform(0.35, 1) if kind not in ("squared paper", "ruled paper") else 0.5
+    faint = 0.5
+    if ruled and kind not in ("squared paper", "ruled paper"):
+        faint = rng.uniform(0.35, 1)
     ink = np.asarray(written.filter(soft), np.float32) / 255
     rules = faint * np.asarray(printed.filter(ImageFilter.GaussianBlur(0.6)), np.float32) / 255
     light = _PAPER - np.maximum(ink, rules) * (_PAPER - _INK)

@@ -275,7 +275,7 @@ def test_ready_trains_once_and_keeps_the_result(nowhere, quickly, capsys):
     assert quickly == [[]]
     assert again.threshold == first.threshold
     kept = {path.name for path in nowhere.cache.rglob("recognizer*")}
-    assert kept == {"recognizer-3-sample.keras", "recognizer-3-sample.json"}
+    assert kept == {"recognizer-4-sample.keras", "recognizer-4-sample.json"}
 
 
 def test_ready_learns_from_other_writers_as_soon_as_they_can_be_had(
@@ -291,7 +291,7 @@ def test_ready_learns_from_other_writers_as_soon_as_they_can_be_had(
     assert quickly == [[], [240]]
     assert [str(note.message) for note in recwarn if note.category is UserWarning] == []
     kept = {path.stem for path in nowhere.cache.rglob("recognizer*")}
-    assert kept == {"recognizer-3-sample", "recognizer-3-sample-pendigits"}
+    assert kept == {"recognizer-4-sample", "recognizer-4-sample-pendigits"}
 
 
 def test_it_learns_what_other_writers_write(sample):
