@@ -228,12 +228,7 @@ def _rules(rest: np.ndarray, across: _Lines, widths: np.ndarray) -> np.ndarray:
         middles = np.array([(along.start + along.stop) / 2 for _, along in places])
         tall = heights >= 0.45 * heights.max()
         beside = tall & (middles > columns.start) & (middles < columns.stop)
-        # Beside one another: the stem of a crossed seven, cut by its bar, is two pieces as well.
-        reached, apart = -1, 0
-        for along in sorted((places[n][1] for n in np.flatnonzero(beside)), key=lambda a: a.stop):
-            if along.start >= reached:
-                reached, apart = along.stop, apart + 1
-        if apart < 2:
+        if beside.sum() < 2:
             continue
         height, length = np.median(heights[beside]), columns.stop - columns.start
         ends = np.array([rows.stop for rows, _ in places])[beside]
