@@ -153,12 +153,21 @@ def sheet(signs: Sequence[int | str], seed: int) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def scribble(seed: int) -> np.ndarray:
-    """Draw strokes that mean nothing: a wild line of a few turns; uint8 (256, 256, 3)."""
+def scribble(seed: int, *, points: int | None = None) -> np.ndarray:
+    """Draw strokes that mean nothing: a wild line of a few turns.
+
+    Args:
+        seed: The same seed gives the same picture.
+        points: Through how many random points the line runs, from 2; None: four to eight.
+
+    Returns:
+        uint8 (256, 256, 3).
+    """
     draw = np.random.default_rng(seed)
-    points = draw.uniform(40, 216, (draw.integers(4, 9), 2))
+    points = draw.integers(4, 9) if points is None else points
+    places = draw.uniform(40, 216, (points, 2))
     image = Image.new("RGB", (256, 256), _PAPERS[0])
-    curve = CubicSpline(np.arange(len(points)), points)(np.linspace(0, len(points) - 1, 400))
+    curve = CubicSpline(np.arange(points), places)(np.linspace(0, points - 1, 400))
     width = int(draw.integers(5, 18))
     ImageDraw.Draw(image).line([tuple(point) for point in curve], _INKS[0], width, joint="curve")
     return np.asarray(image)

@@ -3,9 +3,9 @@
 Some are made of digits: turned, mirrored, written over each other.
 
 Letters and symbols come from the fonts that Matplotlib carries (DejaVu, STIX, Computer Modern):
-bent, written with a pen of some width, and preprocessed as every other picture. What ``trials``
-draws, ``learned`` does not: other fonts, letters by hand, and other symbols, though a few of these
-(arrows, boxes) differ little. Imports without TensorFlow.
+bent, written with a pen of some width, and preprocessed as every other picture. What ``learned``
+draws and what ``trials`` draws are apart: other symbols, of other shapes, letters of other scripts;
+and Latin letters in other fonts and by hand. Imports without TensorFlow.
 """
 
 from __future__ import annotations
@@ -48,13 +48,22 @@ _ALPHABETS = _block((0x391, 0x3A1), (0x3A3, 0x3A9), (0x3B1, 0x3C9), (0x410, 0x44
 # Arrows, mathematical operators, shapes, and a few signs of the keyboard.
 _SYMBOLS = _block((0x2190, 0x21FF), (0x2200, 0x222B), (0x2234, 0x22A5), (0x25A0, 0x25FF))
 _SYMBOLS += "#%&*+-=?@<>~^{}[]$€£¥§"
-# Miscellaneous symbols and dingbats, without those that hold digits; and faces.
-_OTHER_SYMBOLS = _block((0x2602, 0x2689), (0x2692, 0x26A9), (0x2701, 0x2775), (0x2794, 0x27BE))
+# Miscellaneous symbols and dingbats, but for those that hold a digit or look like one (a bar, a
+# circle), and for what is learned in much the same shape: arrows, boxes, brackets, crosses like ×
+# and +, asterisks, diamonds.
+_OTHER_SYMBOLS = _block(
+    *((0x2602, 0x2608), (0x260A, 0x260B), (0x260D, 0x260F), (0x2614, 0x2615), (0x2618, 0x2620)),
+    *((0x2622, 0x262F), (0x2638, 0x263A), (0x263C, 0x2661), (0x2663, 0x2665), (0x2667, 0x2672)),
+    *((0x267A, 0x267F), (0x2692, 0x26A9), (0x2701, 0x2714), (0x271D, 0x2721), (0x2726, 0x2730)),
+    *((0x2734, 0x2739), (0x273E, 0x2747), (0x2761, 0x2764), (0x2766, 0x2767)),
+)
+# Armenian, Georgian, Hebrew, Tifinagh, but for letters that look like a digit.
+_OTHER_SCRIPTS = "ԲԴԵԸԹԽԾՃՄՆՊՎՖաբդեըխնպտփֆև" + "დთლორტფქღჭჯჰჟ" + "אמצשת" + "ⴳⴴⴼⴽⴿⵃⵄⵅⵋⵖⵛⵞ"
 _FACES = _block((0x1F600, 0x1F640))
 
 KINDS = (
-    *("letters by hand", "letters of other fonts", "symbols", "faces", "furniture"),
-    *("words", "scribbles", "look-alikes"),
+    *("letters by hand", "letters of other fonts", "letters of other scripts", "symbols", "faces"),
+    *("furniture", "words", "scribbles", "short scribbles", "look-alikes"),
 )
 """What ``trials`` draws."""
 
@@ -121,16 +130,20 @@ def _learned(count: int, *, seed: int, progress: bool) -> np.ndarray:
 
 
 def trials(count: int = 300, *, seed: int = 0, progress: bool = False) -> dict[str, np.ndarray]:
-    """Draw what is no digit, of shapes that ``learned`` does not hold, a set for each of ``KINDS``.
+    """Draw what is no digit, apart from what ``learned`` holds, a set for each of ``KINDS``.
 
     - ``letters by hand``: the strokes of ``drawing.strokes``.
     - ``letters of other fonts``: STIX and Computer Modern, Latin, upper and lower case.
-    - ``symbols``: chess pieces, scissors, suns, crosses and others of Unicode's blocks
+    - ``letters of other scripts``: Armenian, Georgian, Hebrew and Tifinagh, none of which is
+      learned.
+    - ``symbols``: chess pieces, scissors, suns, flowers and others of Unicode's blocks
       "Miscellaneous Symbols" and "Dingbats".
     - ``faces``: Unicode's block "Emoticons", and faces drawn stroke by stroke.
     - ``furniture``: chairs, tables, lamps, shelves and beds, drawn stroke by stroke.
     - ``words``: three to six letters, joined as in handwriting.
-    - ``scribbles``: ``drawing.scribble``.
+    - ``scribbles``: ``drawing.scribble`` through six to eight points.
+    - ``short scribbles``: through four or five. Many of these are a bare stroke, a 0, a 6 or an 8
+      to a person, too.
     - ``look-alikes``: letters of ``LOOKALIKES`` that differ little or not at all from a digit:
       O, o, l, I, i, Z, z, S, s, B, b, g and q. To answer these is hardly a fault.
 
@@ -148,13 +161,15 @@ def trials(count: int = 300, *, seed: int = 0, progress: bool = False) -> dict[s
     drawn: dict[str, list[tuple]] = {
         "letters by hand": [(_by_hand, letters[n % len(letters)], n) for n in numbers],
         "letters of other fonts": [(glyph, plain, _OTHER_FONTS, n) for n in numbers],
+        "letters of other scripts": [(glyph, _OTHER_SCRIPTS, ("DejaVuSans",), n) for n in numbers],
         "symbols": [(glyph, _OTHER_SYMBOLS, ("DejaVuSans",), n) for n in numbers],
         "faces": [
             (glyph, _FACES, ("DejaVuSans",), n) if n % 2 else (_sketch, "face", n) for n in numbers
         ],
         "furniture": [(_sketch, _FURNITURE[n % len(_FURNITURE)], n) for n in numbers],
         "words": [(_word, plain, n) for n in numbers],
-        "scribbles": [(drawing.scribble, n) for n in numbers],
+        "scribbles": [(_scribble, 6 + n % 3, n) for n in numbers],
+        "short scribbles": [(_scribble, 4 + n % 2, n) for n in numbers],
         "look-alikes": [(glyph, "OolIiZzSsBbgq", _OTHER_FONTS, n) for n in numbers],
     }
     every = _images([task for tasks in drawn.values() for task in tasks], progress=progress)
@@ -206,6 +221,10 @@ def _prepared(tasks: Sequence[tuple[Callable, ...]]) -> np.ndarray:
 
 def _by_hand(sign: str, seed: int) -> np.ndarray:
     return drawing.strokes(sign, seed)
+
+
+def _scribble(points: int, seed: int) -> np.ndarray:
+    return drawing.scribble(seed, points=points)
 
 
 @functools.cache

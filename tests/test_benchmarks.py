@@ -169,9 +169,9 @@ def test_the_recognizer_is_measured_with_and_without_the_writers(nowhere, few_wr
 def test_recognizer_declines_what_is_no_digit():
     """Over five seeds, where 98 % of MNIST's test digits are answered; the aim is 90 %."""
     runs = RECORD[f"recognizer, {report.LEARNED[1]}"]
-    least = dict.fromkeys(outliers.KINDS, 0.9) | {"scribbles": 0.8, "symbols": 0.85, "faces": 0.85}
-    # Letters that are shaped like digits.
-    del least["look-alikes"]
+    least = dict.fromkeys(outliers.KINDS, 0.9) | {"faces": 0.85}
+    # Shaped like digits, all or many.
+    del least["look-alikes"], least["short scribbles"]
     for kind, share in least.items():
         assert np.mean([run["outliers"][kind]["at98"] for run in runs]) >= share, kind
 

@@ -42,6 +42,14 @@ def test_scribbles_differ_by_seed():
     assert not np.array_equal(drawing.scribble(0), drawing.scribble(1))
 
 
+def test_a_scribble_through_two_points_is_straight():
+    rows, columns = np.nonzero(drawing.scribble(3, points=2)[:, :, 0] < 128)
+    centred = np.column_stack([rows - rows.mean(), columns - columns.mean()])
+    long, short = np.linalg.svd(centred / np.sqrt(len(rows)), compute_uv=False)
+    # A pen of at most 17 pixels: some 5 pixels either way from the line, in the mean square.
+    assert short < 6 < long
+
+
 def test_a_sheet_holds_its_signs_side_by_side():
     page = drawing.sheet([3, 1, 4], 0)
     assert page.dtype == np.uint8

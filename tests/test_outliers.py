@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from PIL import Image
 
-from mnistlib import outliers
+from mnistlib import drawing, outliers, preprocess
 
 
 def test_from_digits_turns_mirrors_and_is_fixed_by_its_seed(digits):
@@ -17,11 +18,47 @@ def test_from_digits_turns_mirrors_and_is_fixed_by_its_seed(digits):
     assert all(image[::-1, ::-1].tobytes() in known for image in made[20:30])
 
 
-def test_learned_and_trials_have_no_letter_font_or_symbol_in_common():
+def test_what_is_tried_but_for_latin_letters_is_of_no_learned_sign_and_font():
     assert not set(outliers._LEARNED_FONTS) & set(outliers._OTHER_FONTS)
-    learned = set(outliers._ALPHABETS + outliers._SYMBOLS)
-    tried = set(outliers._OTHER_SYMBOLS + outliers._FACES)
-    assert not learned & tried
+    learned = set(outliers._LATIN + outliers._ALPHABETS + outliers._SYMBOLS)
+    tried = [outliers._OTHER_SYMBOLS, outliers._OTHER_SCRIPTS, outliers._FACES]
+    assert len(set("".join(tried))) == sum(map(len, tried))
+    assert not learned & set("".join(tried))
+
+
+def shapes(signs, fonts):
+    """Each sign that a font has, within a square: bool (n, 32 · 32), and the signs."""
+    found, names = [], []
+    for font in fonts:
+        for sign in signs:
+            if ord(sign) in outliers._signs_of(font):
+                printed = outliers._printed(sign, font)
+                side = max(printed.shape)
+                square = Image.new("L", (side, side))
+                corner = [(side - length) // 2 for length in printed.shape[::-1]]
+                square.paste(Image.fromarray(255 * printed.astype(np.uint8)), corner)
+                small = np.asarray(square.resize((32, 32), Image.Resampling.BOX)) > 100
+                found.append(small.ravel())
+                names.append(sign)
+    return np.array(found, float), names
+
+
+def overlaps(some, others):
+    """Area in common over area of either, for each of the one with each of the others."""
+    common = some @ others.T
+    return common / (some.sum(axis=1)[:, None] + others.sum(axis=1) - common)
+
+
+def test_symbols_and_scripts_that_are_tried_have_other_shapes_than_those_learned():
+    latin = "".join(sign for sign in outliers._LATIN if sign not in outliers.LOOKALIKES)
+    known, _ = shapes(latin + outliers._ALPHABETS + outliers._SYMBOLS, outliers._LEARNED_FONTS)
+    tried, names = shapes(outliers._OTHER_SYMBOLS + outliers._OTHER_SCRIPTS, ["DejaVuSans"])
+    assert len(names) > 200
+    nearest = overlaps(tried, known).max(axis=1)
+    assert [name for name, share in zip(names, nearest, strict=True) if share >= 0.75] == []
+    # Such a comparison finds what is alike: a box to be ticked is a square that is learned.
+    box, _ = shapes("☐", ["DejaVuSans"])
+    assert overlaps(box, known).max() > 0.85
 
 
 def test_nobody_learns_that_a_lookalike_is_no_digit():
@@ -55,6 +92,13 @@ def test_the_same_seed_draws_the_same_trials(tried):
         assert not np.array_equal(images, other[kind])
 
 
+def test_short_scribbles_run_through_fewer_points(tried):
+    for kind, points in (("scribbles", (6, 7, 8)), ("short scribbles", (4, 5))):
+        for number in range(6):
+            drawn = drawing.scribble(number, points=points[number % len(points)])
+            assert np.array_equal(tried[kind][number], preprocess.to_mnist(drawn))
+
+
 def test_learned_are_as_many_as_asked_for_and_kept(nowhere, capsys):
     drawn = outliers.learned(20, progress=True)
     assert drawn.shape == (20, 28, 28)
@@ -65,8 +109,6 @@ def test_learned_are_as_many_as_asked_for_and_kept(nowhere, capsys):
 
 def test_a_glyph_looks_like_its_sign():
     """Written by hand or not, an H has two uprights, and a bar only between them."""
-    from mnistlib import preprocess
-
     bars = 0
     for seed in range(20):
         image = preprocess.to_mnist(outliers.glyph("H", ("DejaVuSans",), seed))
