@@ -93,9 +93,10 @@ def kinds(line: Sequence[Box]) -> list[str]:
         line: Edges of what stands on it.
 
     Returns:
-        ``"flat"`` for a minus, a dash or a bar; ``"small"`` for what is clearly smaller than the
-        others, at half their height (plus, times) or in their lower or upper half alone (a comma);
-        ``"wide"`` for what is wider than a digit; else ``"digit"``.
+        ``"sign"`` for a minus, a dash or a bar, and for what is as small and stands as low as a
+        comma; ``"small"`` for what is clearly smaller than the others, at half their height (plus,
+        times) or in their lower or upper half alone; ``"wide"`` for what is wider than a digit;
+        else ``"digit"``.
     """
     left, top, right, bottom = np.array(line, float).T
     heights, widths, middles = bottom - top, right - left, (top + bottom) / 2
@@ -106,8 +107,9 @@ def kinds(line: Sequence[Box]) -> list[str]:
     beside = (heights <= 0.5 * height) & (widths <= 0.4 * height)
     beside &= (top >= middle - 0.05 * height) | (bottom <= middle + 0.05 * height)
     flat = heights <= np.minimum(0.4 * widths, 0.4 * height)
+    comma = (heights <= 0.4 * height) & (widths <= 0.4 * height) & (top >= middle + 0.05 * height)
     wide = (widths >= WIDE * heights) & (widths >= WIDE * height) & ~flat
-    found = np.select([flat, between | beside, wide], ["flat", "small", "wide"], "digit")
+    found = np.select([flat | comma, between | beside, wide], ["sign", "small", "wide"], "digit")
     return found.tolist()
 
 

@@ -71,7 +71,11 @@ def groups(mask: np.ndarray, *, by_line: bool = False) -> list[np.ndarray]:
 
 
 def _lines_of_strokes(strokes: list[_Stroke]) -> dict[int, int]:
-    """Say on which line the tall strokes stand: their number → the line; empty if on one only."""
+    """Say on which line strokes stand, the tall ones and what is beside one of these.
+
+    Returns:
+        A stroke's number → its line; empty if there is but one line.
+    """
     tallest = max(stroke.bottom - stroke.top for stroke in strokes)
     tall = [s for s in strokes if s.bottom - s.top >= 0.45 * tallest]
     found = lines.find([(s.left, s.top, s.right, s.bottom) for s in tall])
@@ -79,7 +83,16 @@ def _lines_of_strokes(strokes: list[_Stroke]) -> dict[int, int]:
     # is a line beyond doubt.
     if len(found) < 2 or max(map(len, found)) < 2:
         return {}
-    return {tall[place].number: line for line, places in enumerate(found) for place in places}
+    on = {tall[place].number: line for line, places in enumerate(found) for place in places}
+    for short in (stroke for stroke in strokes if stroke.number not in on):
+        # On each line, the digit next to it.
+        nearest = [
+            min((tall[place] for place in places), key=short.distance_across) for places in found
+        ]
+        beside = [line for line, other in enumerate(nearest) if short.is_beside(other)]
+        if len(beside) == 1:
+            on[short.number] = beside[0]
+    return on
 
 
 def _with_their_bars(groups: list[list[_Stroke]], on: dict[int, int]) -> list[list[_Stroke]]:
@@ -145,6 +158,15 @@ class _Stroke:
             and across <= 0.12 * height
             and other.top - self.bottom <= 0.3 * height
         )
+
+    def distance_across(self, other: _Stroke) -> float:
+        """How far the middles are apart, from left to right."""
+        return abs(self.left + self.right - other.left - other.right) / 2
+
+    def is_beside(self, other: _Stroke) -> bool:
+        """Whether it lies between the other's upper and lower edge, but for a tenth."""
+        shared = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return shared >= 0.9 * (self.bottom - self.top)
 
     def strangeness(self, others: list[_Stroke]) -> tuple[bool, int]:
         """Compare homes of a fragment: one whose bar it is comes first, then the nearest."""

@@ -57,9 +57,9 @@ def test_no_boxes_are_no_lines():
 @pytest.mark.parametrize(
     ("box", "kind"),
     [
-        ((120, 45, 160, 55), "flat"),  # a minus
+        ((120, 45, 160, 55), "sign"),  # a minus
         ((120, 35, 150, 65), "small"),  # a plus
-        ((120, 85, 132, 115), "small"),  # a comma
+        ((120, 85, 132, 115), "sign"),  # a comma
         ((120, -10, 132, 20), "small"),  # an apostrophe
         ((120, 5, 270, 95), "wide"),
         ((120, 10, 170, 90), "digit"),
