@@ -102,6 +102,15 @@ def test_unchanged_by_rotation_in_exif(sign, orientation):
     assert np.array_equal(preprocess.to_mnist(written.getvalue()), preprocess.to_mnist(picture))
 
 
+def test_a_pen_of_a_pixel_and_a_half_keeps_what_it_drew_level():
+    """The bar of this seven was taken for specks, while its slanted stroke was kept."""
+    picture = drawing.strokes(7, 1312)
+    height, width, _ = picture.shape
+    moved = np.full((height + 101, width + 30, 3), picture[0, 0])
+    moved[101:, 30:] = picture
+    assert apart(preprocess.to_mnist(moved), preprocess.to_mnist(picture)) < 8
+
+
 @given(signs, st.integers(60, 95))
 def test_unchanged_by_png_and_nearly_by_jpeg(sign, quality):
     picture = Image.fromarray(drawing.strokes(*sign))
@@ -111,6 +120,54 @@ def test_unchanged_by_png_and_nearly_by_jpeg(sign, quality):
     expected = preprocess.to_mnist(picture)
     assert np.array_equal(preprocess.to_mnist(png.getvalue()), expected)
     assert apart(preprocess.to_mnist(jpeg.getvalue()), expected) < 5
+
+
+def test_a_stroke_along_a_fainter_ruled_line_stays():
+    """A seven between two others, on squared paper: its bar lies on a line."""
+    page = Image.new("L", (420, 240), 245)
+    canvas = ImageDraw.Draw(page)
+    for left in (60, 180, 300):
+        canvas.line([(left, 80), (left + 60, 80), (left + 20, 180)], fill=35, width=6)
+    clean = preprocess.segment(page)
+    for place in range(20, 420, 30):
+        canvas.line([(0, place), (420, place)], fill=150, width=2)
+        canvas.line([(place, 0), (place, 240)], fill=150, width=2)
+    found = preprocess.segment(page)
+    assert len(found) == len(clean) == 3
+    for one, other in zip(found, clean, strict=True):
+        assert apart(one.image, other.image) < 10
+
+
+def test_a_small_digit_stays_on_its_line_below_a_tall_one():
+    page = Image.new("L", (420, 260), 245)
+    canvas = ImageDraw.Draw(page)
+    for left in (40, 160, 280):
+        canvas.line([(left, 30), (left + 40, 30), (left + 10, 110)], fill=35, width=8)
+        tall = left != 160
+        top, low = (125, 205) if tall else (125, 155)
+        canvas.line([(left, low), (left + 15, top), (left + 30, low)], fill=35, width=8)
+    assert [digit.line for digit in preprocess.segment(page)] == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("sign", ["−", "=", "÷", ",", "."])
+def test_signs_are_left_out_by_their_shape(sign):
+    page = Image.new("L", (360, 160), 245)
+    canvas = ImageDraw.Draw(page)
+    for left in (40, 260):
+        canvas.line([(left, 30), (left + 50, 30), (left + 15, 130)], fill=35, width=8)
+    if sign in "−÷":
+        canvas.line([(150, 80), (200, 80)], fill=35, width=8)
+    if sign == "=":
+        for level in (68, 92):
+            canvas.line([(150, level), (200, level)], fill=35, width=8)
+    if sign == "÷":
+        for level in (60, 100):
+            canvas.ellipse((170, level - 5, 180, level + 5), 35)
+    if sign in ",.":
+        canvas.ellipse((165, 118, 181, 134), 35)
+    if sign == ",":
+        canvas.line([(177, 126), (168, 146)], fill=35, width=6)
+    assert len(preprocess.segment(page)) == 2
 
 
 @pytest.mark.parametrize("slope", [0, 0.03])
