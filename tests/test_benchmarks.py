@@ -129,9 +129,9 @@ def test_recognizer_reads_writers_it_has_not_seen_and_mnist_no_worse_for_it():
     def mean(runs, kind, what):
         return np.mean([run[kind][what] for run in runs])
 
-    # The aim is 98.5 % and 0.5 %: not reached yet.
+    # The aim is 98.5 % and 0.5 %: the first is not reached yet.
     assert mean(taught, "14 writers", "accuracy") >= 0.98
-    assert mean(taught, "14 writers", "misled") <= 0.008
+    assert mean(taught, "14 writers", "misled") <= 0.006
     assert mean(taught, "14 writers", "accuracy") > mean(alone, "14 writers", "accuracy") + 0.02
     assert mean(taught, "MNIST", "misled") <= 0.005
     for kind in ("14 writers", "MNIST"):
@@ -167,9 +167,12 @@ def test_the_recognizer_is_measured_with_and_without_the_writers(nowhere, few_wr
 
 
 def test_recognizer_declines_what_is_no_digit():
-    """Over five seeds, where 98 % of MNIST's test digits are answered; the aim is 90 %."""
+    """Over five seeds, where 98 % of MNIST's test digits are answered; the aim is 90 %.
+
+    Letters of other scripts miss it: some are bent as digits are.
+    """
     runs = RECORD[f"recognizer, {report.LEARNED[1]}"]
-    least = dict.fromkeys(outliers.KINDS, 0.9) | {"faces": 0.85}
+    least = dict.fromkeys(outliers.KINDS, 0.9) | {"letters of other scripts": 0.85}
     # Shaped like digits, all or many.
     del least["look-alikes"], least["short scribbles"]
     for kind, share in least.items():
@@ -179,8 +182,8 @@ def test_recognizer_declines_what_is_no_digit():
 def test_recognizer_reads_whole_numbers_on_pages_and_forms():
     """The aim is 97 % of the numbers and 99.5 % of the digits; touching digits come apart."""
     runs = [run["pages"]["all but touching"] for run in RECORD[f"recognizer, {report.LEARNED[1]}"]]
-    assert sum(run["numbers_right"] for run in runs) >= 0.92 * sum(run["numbers"] for run in runs)
-    assert sum(run["digits_right"] for run in runs) >= 0.955 * sum(run["digits"] for run in runs)
+    assert sum(run["numbers_right"] for run in runs) >= 0.93 * sum(run["numbers"] for run in runs)
+    assert sum(run["digits_right"] for run in runs) >= 0.96 * sum(run["digits"] for run in runs)
 
 
 def test_readme_of_the_benchmarks_shows_the_recorded_tables():
