@@ -132,7 +132,8 @@ def segment(picture: Picture) -> list[Digit]:
 
     Strokes that stand above one another or nearly touch belong together, unless they stand on
     different lines. Lines may be tilted by up to 20 degrees. On a line with digits, signs are left
-    out: what is flat (a minus), small and low (a comma), or small and in pieces (a division sign). Two digits that touch come as one, with its ``parts``.
+    out: what is flat (a minus), small and low (a comma), or small and in pieces (a division sign).
+    Two digits that touch come as one, with its ``parts``.
 
     Raises:
         NoDigitFound: As ``to_mnist``.

@@ -156,7 +156,8 @@ def test_the_recognizer_is_measured_with_and_without_the_writers(nowhere, few_wr
     for figures in (alone, taught):
         for kind in ("MNIST", "14 writers"):
             found = figures[kind]
-            assert 0 <= found["misled"] <= min(found["sure"], 1 - found["accuracy"]) <= 1
+            wrong = 1 - found["accuracy"] + 1e-9  # shares are rounded
+            assert 0 <= found["misled"] <= min(found["sure"], wrong) <= 1
     assert set(taught["outliers"]) == set(outliers.KINDS)
     for figures in taught["outliers"].values():
         assert all(0 <= figures[name] <= 1 for name in ("auroc", "own", "at98"))
