@@ -1,7 +1,7 @@
 """Data augmentation by the batch: digits moved, deslanted, and distorted at random.
 
-``shift`` and ``deslant`` also serve test-time augmentation. Imports without TensorFlow, which
-``distort`` and ``deslant`` load when they are called.
+``shift`` and ``deslant`` also serve test-time augmentation, and need no TensorFlow; ``distort``
+loads it when it is called.
 """
 
 from __future__ import annotations
@@ -102,10 +102,22 @@ def deslant(images: np.ndarray) -> np.ndarray:
     Returns:
         uint8 (n, 28, 28).
     """
-    one, zero = np.ones((len(images), 1, 1)), np.zeros((len(images), 1, 1))
-    affine = _after((one, zero, zero, zero, one, zero), *_slant(images))
-    affine = [part.astype(np.float32) for part in affine]
-    return np.asarray(_compiled_warp()(images, affine, None))
+    images = np.asarray(images)
+    lean, column, row = (part.astype(np.float32) for part in _slant(images))
+    places = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
+    down = np.clip(places + row[:, 0] + (SIDE - 1) / 2, -1, SIDE)
+    along = np.clip(places + lean * places[:, None] + column + (SIDE - 1) / 2, -1, SIDE)
+    top, left = np.floor(down), np.floor(along)
+    # One pixel of paper before the image, and two behind it, the second for places on the first.
+    padded = np.pad(images.astype(np.float32), ((0, 0), (1, 2), (1, 2)))
+    at = top.astype(int)[:, :, None] + 1
+    upper, lower = (np.take_along_axis(padded, at + more, axis=1) for more in (0, 1))
+    share = (down - top)[:, :, None]
+    lines = upper * (1 - share) + lower * share
+    at = left.astype(int) + 1
+    near, far = (np.take_along_axis(lines, at + more, axis=2) for more in (0, 1))
+    share = along - left
+    return np.round(near * (1 - share) + far * share).astype(images.dtype)
 
 
 def _slant(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -135,7 +147,7 @@ def _after(
 
 @functools.cache
 def _compiled_warp() -> Callable:
-    """Compile the arithmetic of ``distort`` and ``deslant`` into one pass over the pixels."""
+    """Compile the arithmetic of ``distort`` into one pass over the pixels."""
     from mnistlib._tensorflow import tf
 
     def warp(images, affine, bend):

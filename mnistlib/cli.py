@@ -110,7 +110,7 @@ def run(
     "--out",
     required=True,
     type=click.Path(dir_okay=False),
-    help="Where to write it, ending in .keras.",
+    help="Where to write it, ending in .keras, or in .npz to answer without TensorFlow.",
 )
 def train(
     name: str, epochs: int | None, seed: int, mnist_alone: bool, pictures: str | None, out: str
@@ -120,8 +120,8 @@ def train(
     It learns from MNIST and, where they can be had, from pen strokes of 30 writers (pendigits).
     """
     _check_goal(out)
-    if Path(out).suffix != ".keras":
-        raise click.UsageError(f"--out must end in .keras; received {out!r}")
+    if Path(out).suffix not in (".keras", ".npz"):
+        raise click.UsageError(f"--out must end in .keras or .npz; received {out!r}")
     own = _labelled(pictures) if pictures else ()
     digits = _load("auto")
 
@@ -142,7 +142,9 @@ def train(
     _say(f"Validation accuracy {validation}")
     answers = made.probabilities(digits.x_test).argmax(axis=1)
     _say(f"Test accuracy {metrics.accuracy_interval(digits.y_test, answers)}")
-    _say(f"Written: {recognizer.save(made, out)}")
+    learned = [digits.source, *(other.source for other in others)]
+    about = {"network": name, "seed": seed, "learned from": learned}
+    _say(f"Written: {recognizer.save(made, out, about=about)}")
 
 
 @main.command()
@@ -372,9 +374,7 @@ def _recognizer(model: str | None) -> Recognizer:
     from mnistlib import recognizer
 
     if model is None:
-        digits = _load("auto", err=True)
-        with _notes():
-            return recognizer.ready(digits)
+        return recognizer.shipped()
     with _notes():
         try:
             return recognizer.load(model)

@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistlib import inputs, saving
+from mnistlib import inference, inputs, saving
 from mnistlib._tensorflow import keras, standard_settings
-from mnistlib.augment import deslant, shift
 from mnistlib.data import CLASSES, SIDE
 
 layers = keras.layers
@@ -263,16 +262,12 @@ def predict_tta(
     Raises:
         ValueError: As ``predict_proba``, or ``shifts`` is below 0.
     """
-    if shifts < 0:
-        raise ValueError(f"shifts must be at least 0; received {shifts}")
-    images = inputs.as_digits(images)
-    moves = list(itertools.product(range(-shifts, shifts + 1), repeat=2))
-    views = [images, deslant(images)] if deslanted else [images]
-    total = np.zeros((len(images), CLASSES), np.float32)
-    for view, (rows, columns) in itertools.product(views, moves):
-        moved = shift(view, rows=rows, columns=columns)
-        total += predict_proba(model, moved, batch_size=batch_size)
-    return total / (len(views) * len(moves))
+    return inference.predict_tta(
+        partial(predict_proba, model, batch_size=batch_size),
+        images,
+        shifts=shifts,
+        deslanted=deslanted,
+    )
 
 
 def input_shape(model: keras.Model) -> tuple[int, ...]:

@@ -1,32 +1,32 @@
-"""A trained network that says how sure it is, and abstains where it is not."""
+"""A trained network that says how sure it is, and abstains where it is not.
+
+The package carries one (``shipped``). Imports without TensorFlow, which is loaded to train a
+network or to open one that Keras saved.
+"""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlib import (
-    DISTRIBUTION,
-    augment,
-    data,
-    handwriting,
-    metrics,
-    models,
-    outliers,
-    pictures,
-    preprocess,
-    scales,
-    training,
-)
-from mnistlib._tensorflow import keras
+from mnistlib import augment, data, inference, metrics, pictures, preprocess
 from mnistlib.pictures import Picture
+
+if TYPE_CHECKING:
+    import keras
+
+    from mnistlib import handwriting
+
+SHIPPED = Path(__file__).with_name("recognizer.npz")
+"""The recognizer that comes with the package. The README names the command that made it."""
 
 # For this share of validation digits, augmented, a trained recognizer is sure. Chosen on writers of
 # pendigits set aside, six at a time, from the 30 to learn from: with 0.98, up to 0.7 % of their
@@ -59,14 +59,14 @@ class Recognizer:
     """A network with what was learned about its confidence from digits kept aside.
 
     Attributes:
-        model: uint8 (n, 28, 28) in, probabilities (n, 10) out.
+        model: uint8 (n, 28, 28) in, probabilities (n, 10) out: of Keras, or one for NumPy alone.
         temperature: What the logarithms of its probabilities are divided by, so that confidence
             matches accuracy (temperature scaling: Guo et al. 2017, arXiv:1706.04599).
         threshold: Least probability, 0–1, at which an answer counts as sure; below, it abstains.
         deslanted: Whether to look at each digit deslanted, too, as the network has learned to.
     """
 
-    model: keras.Model
+    model: keras.Model | inference.Network
     temperature: float = 1.0
     threshold: float = 0.9
     deslanted: bool = False
@@ -77,7 +77,8 @@ class Recognizer:
         Test-time augmentation: each is an average over the digit moved by up to a pixel in each
         direction, which is more accurate and less sure of itself where the network hesitates.
         """
-        averaged = models.predict_tta(self.model, digits, shifts=1, deslanted=self.deslanted)
+        predict = _predicting(self.model)
+        averaged = inference.predict_tta(predict, digits, shifts=1, deslanted=self.deslanted)
         return metrics.apply_temperature(averaged, self.temperature)
 
     def answer(self, digits: np.ndarray) -> list[Answer]:
@@ -141,6 +142,14 @@ class Recognizer:
         return _sure(found) if len(found) > 1 else 0.0
 
 
+def _predicting(model: keras.Model | inference.Network) -> Callable[[np.ndarray], np.ndarray]:
+    if isinstance(model, inference.Network):
+        return model.predict
+    from mnistlib import models
+
+    return partial(models.predict_proba, model)
+
+
 # Less than this share of sure answers is bad, and more than that share is well.
 _BADLY, _WELL = 0.6, 0.8
 _TURNS = (
@@ -190,7 +199,7 @@ def calibrate(
         seed: Fixes the augmentation.
     """
     x = np.asarray(augment.distort(x, seed))
-    raw = models.predict_tta(model, x, shifts=1, deslanted=deslanted)
+    raw = inference.predict_tta(_predicting(model), x, shifts=1, deslanted=deslanted)
     temperature = metrics.fit_temperature(y, raw)
     confidence = metrics.apply_temperature(raw, temperature).max(axis=1)
     threshold = float(np.quantile(confidence, 1 - answered))
@@ -232,6 +241,8 @@ def train(
     Raises:
         ValueError: The name is not known.
     """
+    from mnistlib import models, outliers, training
+
     digits = digits or data.load()
     x, y, x_val, y_val = data.split(digits.x_train, digits.y_train, validation=0.1, seed=seed)
     model = models.build(name, seed=seed)
@@ -273,6 +284,8 @@ def of_others(*, progress: bool = False) -> list[handwriting.Handwriting]:
     Args:
         progress: Whether to show a bar on standard error while their digits are drawn.
     """
+    from mnistlib import handwriting
+
     try:
         return [handwriting.load(progress=progress)]
     except data.DataUnavailable as missing:
@@ -284,53 +297,31 @@ def of_others(*, progress: bool = False) -> list[handwriting.Handwriting]:
         return []
 
 
-def ready(digits: data.Digits) -> Recognizer:
-    """Give the recognizer of the user's cache folder; the first time, train it.
+def shipped() -> Recognizer:
+    """Give the recognizer that comes with the package; needs neither TensorFlow nor digits."""
+    return load(SHIPPED)
 
-    It learns from these digits and from the writers of ``of_others``. One that learned from the
-    offline sample, or without those writers, is kept apart from one that had all. Progress bars go
-    to standard error while it trains. Where it cannot be kept, a warning says why.
+
+_CALIBRATION = ("temperature", "threshold", "deslanted")
+
+
+def save(
+    recognizer: Recognizer, path: str | Path, *, about: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a recognizer to a file, or, of a ``.keras`` file, its calibration beside it.
+
+    Args:
+        recognizer: The recognizer.
+        path: Ending in ``.keras``, for Keras: the calibration goes beside it, to a ``.json``. Or in
+            ``.npz``, for NumPy alone (``inference.save``): one file, small and fast to open.
+        about: What to write down about an ``.npz``, such as what it was trained on.
     """
-    import pooch
-    from tqdm.keras import TqdmCallback
-
-    kind = "mnist" if digits.is_mnist else "sample"
-    folder = Path(pooch.os_cache(DISTRIBUTION))
-    path = folder / f"recognizer-4-{kind}-pendigits.keras"
-    if _is_kept(path):
-        return load(path)
-    others = of_others(progress=True)
-    if not others:
-        path = folder / f"recognizer-4-{kind}.keras"
-        if _is_kept(path):
-            return load(path)
-    bar = TqdmCallback(verbose=0, desc="training cnn_fast once", mininterval=1)
-    recognizer, _ = train("cnn_fast", digits, others=others, callbacks=[bar])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(recognizer, path)
-    except OSError as error:
-        warnings.warn(
-            f"The recognizer could not be kept in {folder} and will be trained anew the next time "
-            f"({error}). {data.CACHE_WAY}",
-            stacklevel=2,
-        )
-    return recognizer
-
-
-def _is_kept(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a folder that may not even be looked into
-        return False
-
-
-def save(recognizer: Recognizer, path: str | Path) -> Path:
-    """Write the network to a ``.keras`` file and its calibration beside it, to a ``.json``."""
     path = Path(path)
-    calibration = {
-        name: getattr(recognizer, name) for name in ("temperature", "threshold", "deslanted")
-    }
+    calibration = {name: getattr(recognizer, name) for name in _CALIBRATION}
+    if path.suffix == ".npz":
+        return inference.save(_in_numpy(recognizer), path, about={**(about or {}), **calibration})
+    from mnistlib import models
+
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         written = Path(folder) / "calibration.json"
         written.write_text(json.dumps(calibration) + "\n", encoding="utf-8")
@@ -339,17 +330,29 @@ def save(recognizer: Recognizer, path: str | Path) -> Path:
     return saved
 
 
-def load(path: str | Path) -> Recognizer:
-    """Read a network, and its calibration where there is one beside it.
+def _in_numpy(recognizer: Recognizer) -> inference.Network:
+    if isinstance(recognizer.model, inference.Network):
+        return recognizer.model
+    return inference.from_keras(recognizer.model)
 
-    Without a calibration it may be anybody's: any classifier of ten classes that takes digits as
-    (28, 28), (28, 28, 1) or (784,) and ends in a softmax or in logits. In which scale it takes
-    pixels is found by trying (``scales.adapt``); where that is not 0–255, a warning says so.
+
+def load(path: str | Path) -> Recognizer:
+    """Read a recognizer: an ``.npz``, or a network of Keras with its calibration beside it.
+
+    A network of Keras without a calibration may be anybody's: any classifier of ten classes that
+    takes digits as (28, 28), (28, 28, 1) or (784,) and ends in a softmax or in logits. In which
+    scale it takes pixels is found by trying (``scales.adapt``); where that is not 0–255, a warning
+    says so.
 
     Raises:
         FileNotFoundError: There is no such network.
         ValueError: The network reads no digits, or the calibration is not what ``save`` writes.
     """
+    if Path(path).suffix == ".npz":
+        network, about = inference.load(path)
+        return _calibrated(network, about, path)
+    from mnistlib import models
+
     model = models.load(path)
     beside = Path(path).with_suffix(".json")
     if not beside.is_file():
@@ -358,19 +361,28 @@ def load(path: str | Path) -> Recognizer:
         raise ValueError(f"{path} must take digits (n, 28, 28); it takes {model.input_shape}")
     try:
         calibration = json.loads(beside.read_text(encoding="utf-8"))
-        return Recognizer(
-            model,
-            float(calibration["temperature"]),
-            float(calibration["threshold"]),
-            # Files of earlier states do not say: theirs were not.
-            bool(calibration.get("deslanted", False)),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{beside} is no calibration of a recognizer: {error!r}") from error
+    return _calibrated(model, calibration, beside)
+
+
+def _calibrated(
+    model: keras.Model | inference.Network, calibration: Mapping, path: str | Path
+) -> Recognizer:
+    try:
+        temperature, threshold = (float(calibration[name]) for name in _CALIBRATION[:2])
+        if not (0 < temperature < np.inf and 0 <= threshold <= 1):
+            raise ValueError(f"temperature {temperature}, threshold {threshold}")
+        # Files of earlier states do not say: theirs were not.
+        return Recognizer(model, temperature, threshold, bool(calibration.get("deslanted", False)))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no calibration of a recognizer: {error!r}") from error
 
 
 def _anybodys(model: keras.Model, path: str | Path) -> Recognizer:
     """Make a recognizer of a network that was not trained here."""
+    from mnistlib import scales
+
     try:
         adapted, scale = scales.adapt(model)
     except ValueError as error:

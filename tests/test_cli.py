@@ -124,7 +124,6 @@ def test_what_is_unknown_is_refused_before_anything_runs(
     [
         ("run", "--notebooks", "{series}"),
         ("train", "--out", "x.keras"),
-        ("predict", "x.png"),
         ("kaggle", "--make-demo", "practice"),
     ],
 )
@@ -233,7 +232,7 @@ def test_train_reports_validation_and_test_accuracy(trained, digits):
     ("arguments", "message"),
     [
         (["--model", "resnet", "--out", "x.keras"], "--model must be one of dense_128"),
-        (["--out", "x.h5"], "must end in .keras"),
+        (["--out", "x.h5"], "must end in .keras or .npz"),
         (["--out", "none/x.keras"], "there is no folder"),
         (["--out", "x.keras", "--epochs", "0"], "--epochs"),
         ([], "--out"),
@@ -427,12 +426,31 @@ def test_predict_takes_a_network_of_pixels_divided_by_255_and_says_so(mnistlib, 
     assert "seven.png: " in done.stdout
 
 
-def test_what_cannot_be_kept_is_answered_all_the_same(few_writers, tmp_path):
-    """The cache folder is a file, which nobody can write into, not even root."""
+def test_predict_needs_neither_tensorflow_nor_digits(nowhere, tmp_path):
+    """In a process where TensorFlow and Keras cannot be imported, as where they are broken."""
     write_pictures(tmp_path)
-    (tmp_path / "cache").write_text("in the way")
-    done = CliRunner().invoke(cli.main, ["predict", str(tmp_path / "seven.png")])
+    code = (
+        "import sys; sys.modules.update(tensorflow=None, keras=None); "
+        "sys.argv = ['mnistlib', 'predict', 'seven.png', 'three.jpg', '--json']; "
+        "from mnistlib.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    seven, three = json.loads(done.stdout)
+    assert [one["digit"] for one in seven["digits"]] == [7]
+    assert [one["digit"] for one in three["digits"]] == [7, 2, 0]
+
+
+def test_train_writes_one_that_predict_takes_without_tensorflow(nowhere, tmp_path):
+    write_pictures(tmp_path)
+    out = tmp_path / "mine.npz"
+    given = ["train", "--model", "dense_32_16", "--epochs", "1", "--mnist-alone"]
+    done = CliRunner().invoke(cli.main, [*given, "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert "seven.png: " in done.stdout
-    assert "Note: The recognizer could not be kept in" in done.stderr
-    assert "XDG_CACHE_HOME" in done.stderr
+    done = CliRunner().invoke(
+        cli.main, ["predict", str(tmp_path / "seven.png"), "--model", str(out)]
+    )
+    assert done.exit_code == 0, done.output

@@ -21,7 +21,7 @@ LEVELS = {
         *("touching", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
-    2: {"handwriting", "loop", "models", "outliers", "saving"},
+    2: {"handwriting", "inference", "loop", "models", "outliers", "saving"},
     3: {"compiling", "diagrams", "folds", "plots", "scales", "training"},
     4: {"recognizer"},
     5: {"batch", "evaluation"},
@@ -39,14 +39,16 @@ SAME_LEVEL = {
     "touching": {"strokes"},
     "writers": {"data"},
     "allowlist": {"sizes"},
-    "models": {"saving"},
+    "models": {"inference", "saving"},
     "training": {"compiling"},
     "diagrams": {"plots"},
     "folds": {"training"},
     "cli": {"app"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}
-WITHOUT_TENSORFLOW = sorted(LEVELS[0] | LEVELS[1] | {"handwriting", "plots"})
+WITHOUT_TENSORFLOW = sorted(
+    LEVELS[0] | LEVELS[1] | {"handwriting", "inference", "outliers", "plots", "recognizer", "cli"}
+)
 MODULES = {
     "mnistlib" if path.stem == "__init__" else path.stem: path.read_text(encoding="utf-8")
     for path in PACKAGE.glob("*.py")

@@ -251,47 +251,56 @@ def test_a_network_for_something_else_is_refused(tmp_path):
         recognizer.load(path)
 
 
-@pytest.fixture
-def quickly(monkeypatch):
-    """Training cut to an epoch; the list gets what each was given to learn from."""
-    trained = []
-    train = recognizer.train
-
-    def counted(*arguments, others, **keywords):
-        trained.append([len(other) for other in others])
-        return train(*arguments, others=others, **keywords, epochs=1)
-
-    monkeypatch.setattr(recognizer, "train", counted)
-    return trained
+def test_the_shipped_one_reads_mnists_test_digits(mnist):
+    shipped = recognizer.shipped()
+    right = [answer.digit for answer in shipped.answer(mnist.x_test)] == mnist.y_test
+    assert np.mean(right) >= 0.995
 
 
-def test_ready_trains_once_and_keeps_the_result(nowhere, quickly, capsys):
-    digits = data.load("sample")
-    with pytest.warns(UserWarning, match="knows no other handwriting than MNIST's.* pendigits"):
-        first = recognizer.ready(digits)
-    assert "training cnn_fast once" in capsys.readouterr().err
-    with pytest.warns(UserWarning, match="knows no other handwriting"):
-        again = recognizer.ready(digits)
-    assert quickly == [[]]
-    assert again.threshold == first.threshold
-    kept = {path.name for path in nowhere.cache.rglob("recognizer*")}
-    assert kept == {"recognizer-4-sample.keras", "recognizer-4-sample.json"}
+def test_the_shipped_one_reads_writers_it_has_not_seen():
+    try:
+        others = handwriting.load("test", pens=1, seed=1)
+    except data.DataUnavailable:
+        pytest.skip("needs pendigits")
+    answers = recognizer.shipped().answer(others.images)
+    right = np.array([answer.digit for answer in answers]) == others.labels
+    sure = np.array([answer.sure for answer in answers])
+    assert np.mean(right) >= 0.98
+    assert np.mean(sure & ~right) <= 0.008
 
 
-def test_ready_learns_from_other_writers_as_soon_as_they_can_be_had(
-    nowhere, quickly, few_writers, recwarn
-):
-    digits = data.load("sample")
-    with pytest.warns(UserWarning, match="knows no other handwriting"):
-        recognizer.ready(digits)
-    few_writers()
-    recwarn.clear()
-    recognizer.ready(digits)
-    recognizer.ready(digits)
-    assert quickly == [[], [240]]
-    assert [str(note.message) for note in recwarn if note.category is UserWarning] == []
-    kept = {path.stem for path in nowhere.cache.rglob("recognizer*")}
-    assert kept == {"recognizer-4-sample", "recognizer-4-sample-pendigits"}
+def test_the_shipped_one_is_small_and_says_what_it_learned_from():
+    _, about = recognizer.inference.load(recognizer.SHIPPED)
+    assert recognizer.SHIPPED.stat().st_size <= 1_000_000
+    assert about["network"] == "cnn_fast"
+    assert [source.split(",")[0].split(" (")[0] for source in about["learned from"]]
+    assert "pendigits" in about["learned from"][1]
+
+
+def test_saved_for_numpy_it_answers_alike(reader, digits, tmp_path):
+    path = recognizer.save(reader, tmp_path / "reader.npz")
+    again = recognizer.load(path)
+    for name in ("temperature", "threshold", "deslanted"):
+        assert getattr(again, name) == getattr(reader, name)
+    expected = reader.probabilities(digits.x_test[:100])
+    np.testing.assert_allclose(again.probabilities(digits.x_test[:100]), expected, atol=3e-3)
+    twice = recognizer.save(again, tmp_path / "twice.npz")
+    assert np.array_equal(
+        recognizer.load(twice).probabilities(digits.x_test[:9]),
+        again.probabilities(digits.x_test[:9]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", 0), ("temperature", float("nan")), ("threshold", float("inf")), ("x", None)],
+)
+def test_a_calibration_that_makes_no_sense_is_refused(tmp_path, name, value):
+    network, about = recognizer.inference.load(recognizer.SHIPPED)
+    about = {} if value is None else about | {name: value}
+    path = recognizer.inference.save(network, tmp_path / "odd.npz", about=about)
+    with pytest.raises(ValueError, match=r"odd\.npz is no calibration"):
+        recognizer.load(path)
 
 
 def test_it_learns_what_other_writers_write(sample):
