@@ -119,6 +119,13 @@ def recognizer() -> Iterator[Measurement]:
             yield Measurement(f"recognizer, {way}", "recognized", {"way": way, "seed": seed})
 
 
+def answers() -> Iterator[Measurement]:
+    """List how long a program waits for the digit in one picture, process and all."""
+    for _ in range(5):
+        for way in report.ANSWERING:
+            yield Measurement(f"one picture: {way}", "answered", {"way": way})
+
+
 def lessons() -> Iterator[Measurement]:
     """List the lessons, whose seconds the teacher's guide names."""
     for path in sorted((FOLDER.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")):
@@ -193,7 +200,7 @@ def write(results: dict, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
-    plans = (quick, steps, full, hands, writers, recognizer, lessons)
+    plans = (quick, steps, full, hands, writers, recognizer, answers, lessons)
     chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()
     if unknown:

@@ -387,6 +387,35 @@ def read_pages(reader, digits, *, count: int, seed: int) -> dict[str, dict]:
     return scores
 
 
+def answered(way: str) -> dict:
+    """Measure a whole process that names the digit in one picture.
+
+    Args:
+        way: A member of ``report.ANSWERING``.
+    """
+    from PIL import Image
+
+    from benchmarks.peers import KERAS_SCRIPT
+    from benchmarks.report import ANSWERING
+    from mnistlib import drawing, models, recognizer
+
+    shipped, by_keras, _ = ANSWERING
+    with tempfile.TemporaryDirectory() as folder:
+        picture, network = Path(folder) / "seven.png", Path(folder) / "network.keras"
+        Image.fromarray(drawing.strokes(7, 2)).save(picture)
+        # What it answers does not matter here.
+        recognizer.save(recognizer.Recognizer(models.build("cnn_fast"), deslanted=True), network)
+        command = ["-m", "mnistlib", "predict", str(picture)]
+        if way == by_keras:
+            command += ["--model", str(network)]
+        elif way != shipped:
+            command = ["-c", KERAS_SCRIPT, str(picture), str(network)]
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds}
+
+
 def _matrix_product(side: int = 2048, times: int = 10) -> float:
     """Measure the machine's float32 matrix product, operations a second."""
     from mnistlib._tensorflow import tf

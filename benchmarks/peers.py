@@ -9,6 +9,18 @@ import numpy as np
 
 from benchmarks.measure import main
 
+# What tutorials end with: no preparation but size and polarity.
+KERAS_SCRIPT = """
+import sys
+import keras
+import numpy as np
+from PIL import Image
+
+model = keras.models.load_model(sys.argv[2])
+image = Image.open(sys.argv[1]).convert("L").resize((28, 28))
+print(model.predict(255 - np.asarray(image)[None], verbose=0).argmax())
+"""
+
 
 def keras_dense(*, batch_size: int, epochs: int = 10, seed: int = 0) -> dict:
     """Train dense_128 by plain ``fit``: bytes in memory, everything else Keras's default."""

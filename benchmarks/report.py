@@ -19,6 +19,7 @@ FOLDER = Path(__file__).resolve().parent
 CONVNET = "keras.io mnist_convnet"
 ALONE = "MNIST alone"
 LEARNED = (ALONE, "MNIST and 30 writers")
+ANSWERING = ("mnistlib predict", "mnistlib predict --model, of Keras", "a plain Keras script")
 DIVIDED = "dense_128, validation digits set aside"
 LONGER_EPOCHS = 10
 MINING = "cnn_fast, hard example mining"
@@ -34,6 +35,7 @@ def table(results: dict) -> str:
         "full": _full,
         "writers": _writers,
         "recognizer": _recognizer,
+        "answers": _answers,
         "lessons": _lessons,
     }
     for plan, rows in plans.items():
@@ -192,6 +194,14 @@ def _recognizer(results: dict):
                 for what in ("numbers", "digits")
             )
             yield f"pages: {kind}", f"numbers {numbers} right, digits {digits}"
+
+
+def _answers(results: dict):
+    for way in ANSWERING:
+        if (name := f"one picture: {way}") in results:
+            times = ratio(results, name, f"one picture: {ANSWERING[0]}")
+            longer = "" if way == ANSWERING[0] else f", {times:.0f} times as long"
+            yield f"{name}, whole process", f"{seconds(results, name):.2f} s{longer}"
 
 
 def _lessons(results: dict):

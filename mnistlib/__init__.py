@@ -7,14 +7,15 @@ Data walks one way: ``data`` → ``models`` → ``training`` → ``metrics`` →
 - ``augment`` moves, deslants and distorts digits, for training and for prediction.
 - ``writers`` knows who wrote each digit of MNIST; ``folds`` trains by cross-validation.
 - ``recognizer`` names a digit and says how sure it is, or abstains; ``app`` is its page in a
-  browser; ``scales`` finds out what pixels a network of somebody else takes.
+  browser; ``inference`` computes without TensorFlow; ``scales`` finds out what pixels a network of
+  somebody else takes.
 - ``kaggle`` reads and writes the files of Kaggle's competition.
 - ``results`` records the figures of a lesson, ``batch`` runs the lessons, and ``cli`` is the
   command line.
 - ``inputs``, ``compiling`` and ``loop`` serve ``training``; ``saving`` serves ``models``, with
   ``allowlist`` and ``sizes``.
 
-Everything but ``models``, ``training`` and what stands on them imports without TensorFlow.
+Everything but ``models``, ``training`` and what stands on these imports without TensorFlow.
 """
 
 DISTRIBUTION = "mnist-notebooks"

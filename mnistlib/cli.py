@@ -1,7 +1,7 @@
 """The command line: ``run``, ``train``, ``predict``, ``evaluate``, ``app`` and ``kaggle``.
 
-Imports without TensorFlow; only ``run`` loads papermill, and only what trains or predicts loads
-TensorFlow.
+Imports without TensorFlow; only ``run`` loads papermill, and only what trains, or opens a network
+that Keras saved, loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FOLDER = click.Path(exists=True, file_okay=False)
 _MODEL = click.option(
     "--model",
     type=_FILE,
-    help="A network that `mnistlib train` wrote. [default: a fast one, trained once and kept]",
+    help="A network that `mnistlib train` wrote. [default: the one in the package]",
 )
 
 
@@ -238,7 +238,6 @@ def app(model: str | None, host: str, port: int | None) -> None:
 
     try:
         page.load_gradio()
-        # Before the training that the first start may need.
         found = page.find_port(host, port)
     except (ImportError, OSError) as error:
         raise click.ClickException(_of_the_page(error)) from error

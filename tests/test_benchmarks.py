@@ -206,6 +206,9 @@ def test_readme_says_in_words_what_was_recorded():
         for name in ("cnn_fast", "cnn_best", "dense_best")
     )
     assert round(report.reaches(RECORD) / fast[1]) == 12
+    here, script = (f"one picture: {report.ANSWERING[place]}" for place in (0, 2))
+    assert 0.4 < report.seconds(RECORD, here) < 0.6
+    assert round(report.ratio(RECORD, script, here)) == 8
     alone, taught = (
         np.mean([run["14 writers"]["accuracy"] for run in RECORD[f"recognizer, {way}"]])
         for way in report.LEARNED
@@ -223,6 +226,8 @@ def test_readme_says_in_words_what_was_recorded():
         f"reads {percent(dense[0])} after {dense[1]:.0f} seconds",
         f"alone reads {100 * alone:.1f} %, one that also learned from 30 other writers there "
         f"{100 * taught:.1f} %",
+        "**An answer in half a second.**",
+        "A plain Keras script takes eight times as long.",
         f"there are still {1000 * misled:.0f} about which it's wrong though sure",
     ):
         assert phrase in README, phrase
