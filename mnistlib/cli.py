@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``train``, ``predict``, ``evaluate``, ``app`` and ``kaggle``.
+"""The command line: the lessons run, networks trained and asked, pages, Kaggle's files.
 
 Imports without TensorFlow; only ``run`` loads papermill, and only what trains, or opens a network
 that Keras saved, loads TensorFlow.
@@ -253,6 +253,30 @@ def app(model: str | None, host: str, port: int | None) -> None:
         page.launch(recognizer, host=host, port=found)
     except OSError as error:
         raise click.ClickException(_of_the_page(error)) from error
+
+
+@main.command()
+@_MODEL
+@click.option("--about", help="A line at the page's end: what the network has learned from.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="Where to write it, ending in .html.",
+)
+def webpage(model: str | None, about: str | None, out: str) -> None:
+    """Write a page that reads drawn digits in any browser: one file, no server, no internet."""
+    _check_goal(out)
+
+    from mnistlib import webpage as page
+
+    if about is None:
+        about = page.ABOUT if model is None else f"The network: {Path(str(model)).name}."
+    try:
+        written = page.write(_recognizer(model), out, about=about)
+    except ValueError as error:
+        raise click.UsageError(f"--model: {error}") from error
+    _say(f"Written: {written}, {written.stat().st_size / 1000:,.0f} kB")
 
 
 @main.command()

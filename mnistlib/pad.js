@@ -1,7 +1,8 @@
-// The draw pad of app.py: strokes by mouse, pen or finger; undo and clear by button or key.
-// gradio runs this with `element`, the component's root, and `trigger`, which tells Python.
+// The draw pad of app.py and webpage.py: strokes by mouse, pen or finger; undo and clear by button
+// or key. It runs with `element`, the pad's root, and `trigger`, which gets each finished drawing
+// (gradio's tells Python). Whatever changes on the canvas, it dispatches "paint" there.
 const canvas = element.querySelector("canvas");
-const pen = canvas.getContext("2d");
+const pen = canvas.getContext("2d", { willReadFrequently: true });
 const strokes = [];
 let current = null;
 
@@ -17,6 +18,7 @@ function paint() {
     stroke.forEach((point) => pen.lineTo(...point));
     pen.stroke();
   }
+  canvas.dispatchEvent(new CustomEvent("paint", { detail: { drawing: current !== null } }));
 }
 
 function tell() {
@@ -54,6 +56,7 @@ for (const end of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(end, () => {
     if (!current) return;
     current = null;
+    paint();
     tell();
   });
 }

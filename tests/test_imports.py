@@ -24,7 +24,7 @@ LEVELS = {
     2: {"handwriting", "inference", "loop", "models", "outliers", "saving"},
     3: {"compiling", "diagrams", "folds", "plots", "scales", "training"},
     4: {"recognizer"},
-    5: {"batch", "evaluation"},
+    5: {"batch", "evaluation", "webpage"},
     6: {"app", "cli"},
     7: {"__main__"},
 }

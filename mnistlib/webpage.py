@@ -1,0 +1,77 @@
+"""One page that reads a drawn digit in any browser: a single file, without server or network.
+
+Imports without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from pathlib import Path
+
+from mnistlib import inference
+from mnistlib.recognizer import Recognizer
+
+ABOUT = (
+    "The network learned from MNIST's digits and from pen strokes of 30 people (pendigits: E. "
+    "Alpaydin and F. Alimoglu, UCI Machine Learning Repository, CC BY 4.0). Nothing leaves this "
+    "page."
+)
+"""What the page says of the shipped recognizer."""
+
+_FOLDER = Path(__file__).parent
+
+
+def build(recognizer: Recognizer, *, about: str = ABOUT) -> str:
+    """Make the page: HTML with network, preparation and pad in it.
+
+    What is drawn goes through the steps of ``preprocess.to_mnist`` and is answered as by
+    ``recognizer.answer``; the page asks no address for anything.
+
+    Args:
+        recognizer: What answers.
+        about: A line at its end: what the network has learned from.
+
+    Raises:
+        ValueError: The network has layers that only Keras computes (``inference.from_keras``).
+    """
+    model = recognizer.model
+    network = model if isinstance(model, inference.Network) else inference.from_keras(model)
+    weights = b"".join(
+        weight.astype("<f2").tobytes() for layer in network.layers for weight in layer.weights
+    )
+    described = {
+        "layers": [
+            {
+                "kind": layer.kind,
+                **layer.options,
+                "shapes": [list(weight.shape) for weight in layer.weights],
+            }
+            for layer in network.layers
+        ],
+        "weights": base64.b64encode(weights).decode(),
+        "temperature": recognizer.temperature,
+        "threshold": recognizer.threshold,
+        "deslanted": recognizer.deslanted,
+        "words": about,
+    }
+    # The only thing that could end the element early is "</script".
+    text = json.dumps(described).replace("<", "\\u003c")
+    pad = f"{{\nconst trigger = () => {{}};\n{_read('pad.js')}\n}}"
+    page = _read("webpage.html").replace("NETWORK", text)
+    return page.replace("PAGE", "\n".join([_read("webpage.js"), _read("webpage_ui.js"), pad]))
+
+
+def write(recognizer: Recognizer, path: str | Path, *, about: str = ABOUT) -> Path:
+    """Write the page to a file, as ``build`` makes it."""
+    path, text = Path(path), build(recognizer, about=about)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        written = Path(folder) / "page.html"
+        written.write_text(text, encoding="utf-8")
+        written.replace(path)
+    return path
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
