@@ -9,6 +9,7 @@ Data walks one way: ``data`` → ``models`` → ``training`` → ``metrics`` →
 - ``recognizer`` names a digit and says how sure it is, or abstains; ``app`` is its page in a
   browser; ``inference`` computes without TensorFlow; ``scales`` finds out what pixels a network of
   somebody else takes.
+- ``webpage`` makes a page that answers without Python.
 - ``kaggle`` reads and writes the files of Kaggle's competition.
 - ``results`` records the figures of a lesson, ``batch`` runs the lessons, and ``cli`` is the
   command line.

@@ -174,9 +174,9 @@ const mnist = (() => {
     });
   }
 
-  // As recognizer.Recognizer.answer: the mean over moved views, tempered. Quickly: of fewer views.
+  // As recognizer.Recognizer.answer: the mean over moved views, tempered. Quickly: as it is.
   function answer(network, image, { quickly = false } = {}) {
-    const views = network.deslanted ? [image, deslanted(image)] : [image];
+    const views = network.deslanted && !quickly ? [image, deslanted(image)] : [image];
     const moves = quickly ? [0] : [-1, 0, 1];
     const mean = new Float64Array(10);
     for (const view of views) {
@@ -213,15 +213,15 @@ const mnist = (() => {
   function inked(grey, width, height) {
     let left = width, right = -1, top = height, bottom = -1;
     for (let y = 0; y < height; y++) {
-      const line = grey.subarray(y * width, (y + 1) * width);
-      if (line.every((light) => light === 255)) continue;
-      for (let x = 0; x < width; x++) {
-        if (line[x] === 255) continue;
-        if (x < left) left = x;
-        if (x > right) right = x;
-        if (y < top) top = y;
-        bottom = y;
-      }
+      const line = y * width;
+      let first = 0, last = width - 1;
+      while (first < width && grey[line + first] === 255) first++;
+      if (first === width) continue;
+      while (grey[line + last] === 255) last--;
+      left = Math.min(left, first);
+      right = Math.max(right, last);
+      top = Math.min(top, y);
+      bottom = y;
     }
     if (right < 0) return null;
     const cut = { left: Math.max(0, left - 2), top: Math.max(0, top - 2) };
@@ -246,6 +246,13 @@ const mnist = (() => {
       for (let x = 0; x < w; x++) {
         const before = Math.max(0, x - 1), behind = Math.min(w - 1, x + 1);
         const here = grey[line + x];
+        // Most places are paper, or the middle of a stroke.
+        if (
+          here === grey[line + before] && here === grey[line + behind] &&
+          here === grey[above + x] && here === grey[below + x] &&
+          here === grey[above + before] && here === grey[above + behind] &&
+          here === grey[below + before] && here === grey[below + behind]
+        ) continue;
         near[0] = grey[above + before];
         near[1] = grey[above + x];
         near[2] = grey[above + behind];
@@ -255,9 +262,6 @@ const mnist = (() => {
         near[6] = grey[below + before];
         near[7] = grey[below + x];
         near[8] = grey[below + behind];
-        let other = 0;
-        for (let i = 0; i < 9; i++) other |= near[i] ^ here;
-        if (other === 0) continue;
         sorted(near);
         const weighted = Math.min(near[6], Math.max(near[2], here));
         calm[line + x] = Math.abs(weighted - near[4]) > limit ? weighted : near[4];
@@ -316,13 +320,13 @@ const mnist = (() => {
     const most = levels[levels.length - 1];
     const split = most - levels[0] > 0.05 ? otsu(levels, times) : floor;
     const threshold = Math.min(split, 0.6 * most), low = Math.max(floor, 0.7 * threshold);
-    const mask = new Uint8Array(w * h);
-    for (let at = 0; at < mask.length; at++) mask[at] = inkOf(calm[at]) > low ? 1 : 0;
+    const mask = new Uint8Array(w * h), dark = Uint8Array.from(counts, (_, grey) => inkOf(grey) > low);
+    for (let at = 0; at < mask.length; at++) mask[at] = dark[calm[at]];
     const { labels, count } = labelled(mask, w, h, false);
     const kept = new Uint8Array(count + 1);
-    for (let at = 0; at < mask.length; at++) {
-      if (labels[at] && inkOf(calm[at]) > threshold) kept[labels[at]] = 1;
-    }
+    const black = Uint8Array.from(counts, (_, grey) => inkOf(grey) > threshold);
+    for (let at = 0; at < mask.length; at++) if (black[calm[at]]) kept[labels[at]] = 1;
+    kept[0] = 0;
     for (let at = 0; at < mask.length; at++) mask[at] = kept[labels[at]];
     return mask;
   }
@@ -505,12 +509,12 @@ const mnist = (() => {
         group[(y + room) * width + x + room] = own[from];
       }
     }
-    const near = widened(group, width, height, around);
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        const row = y - room + box.top, column = x - room + box.left, at = y * width + x;
-        if (!near[at] || row < 0 || column < 0 || row >= h || column >= w) continue;
-        weight[at] = Math.min(1, inkOf(calm[row * w + column]) / peak);
+    const near = widened(group, width, height, around), down = room - box.top, along = room - box.left;
+    for (let row = Math.max(0, box.top - around); row < Math.min(h, box.bottom + around); row++) {
+      const last = Math.min(w, box.right + around);
+      for (let column = Math.max(0, box.left - around); column < last; column++) {
+        const light = calm[row * w + column], at = (row + down) * width + column + along;
+        if (light < 255 && near[at]) weight[at] = Math.min(1, inkOf(light) / peak);
       }
     }
     if (missing > 0) {
@@ -537,19 +541,24 @@ const mnist = (() => {
 
   // A square maximum filter: set where anything within `reach` pixels is.
   function widened(mask, w, h, reach) {
-    const pass = (from, count, length, step, stride) => {
-      const to = new Uint8Array(from.length);
-      for (let line = 0; line < count; line++) {
-        let last = -Infinity;
-        for (let i = 0; i < length + reach; i++) {
-          if (i < length && from[line * stride + i * step]) last = i;
-          const at = i - reach;
-          if (at >= 0 && at < length && last >= at - reach) to[line * stride + at * step] = 1;
-        }
+    const wide = new Uint8Array(w * h), both = new Uint8Array(w * h);
+    for (let y = 0; y < h; y++) {
+      for (let x = 0, until = -1; x < w; x++) {
+        if (!mask[y * w + x]) continue;
+        const end = Math.min(w - 1, x + reach);
+        wide.fill(1, y * w + Math.max(0, x - reach, until + 1), y * w + end + 1);
+        until = end;
       }
-      return to;
-    };
-    return pass(pass(mask, h, w, 1, w), w, h, w, 1);
+    }
+    const last = new Int32Array(w).fill(-h);
+    for (let y = 0; y < h + reach; y++) {
+      const at = (y - reach) * w;
+      for (let x = 0; x < w; x++) {
+        if (y < h && wide[y * w + x]) last[x] = y;
+        if (y >= reach && last[x] >= y - 2 * reach) both[at + x] = 1;
+      }
+    }
+    return both;
   }
 
   // Set what is no further than `reach` from what is set, row by row.

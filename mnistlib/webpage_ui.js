@@ -42,15 +42,15 @@ function paintGrey(canvas, height, width, at) {
 function showMaps(image) {
   let number = 0;
   mnist.predict(network, image, (kind, { shape, data }) => {
-    const shown = rows.find((one) => one.after === number++);
+    const place = number++, shown = rows.find((one) => one.after === place);
     if (!shown) return;
     const [height, width, channels] = shape, most = Math.max(...data) || 1;
     while (shown.row.children.length < channels) {
       shown.row.append(document.createElement("canvas"));
     }
     for (let channel = 0; channel < channels; channel++) {
-      paintGrey(shown.row.children[channel], height, width, (place) =>
-        Math.max(0, (255 * data[place * channels + channel]) / most),
+      paintGrey(shown.row.children[channel], height, width, (pixel) =>
+        Math.max(0, (255 * data[pixel * channels + channel]) / most),
       );
     }
   });
@@ -59,8 +59,9 @@ function showMaps(image) {
 function greyOf(canvas) {
   const { width, height } = canvas;
   const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-  const grey = new Uint8Array(width * height);
-  for (let at = 0; at < grey.length; at++) grey[at] = data[4 * at];
+  const pixels = new Uint32Array(data.buffer), grey = new Uint8Array(width * height);
+  // The pad is black on white: any channel will do.
+  for (let at = 0; at < grey.length; at++) grey[at] = pixels[at] & 255;
   return grey;
 }
 

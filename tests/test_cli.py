@@ -454,3 +454,16 @@ def test_train_writes_one_that_predict_takes_without_tensorflow(nowhere, tmp_pat
         cli.main, ["predict", str(tmp_path / "seven.png"), "--model", str(out)]
     )
     assert done.exit_code == 0, done.output
+
+
+def test_webpage_is_written_with_a_network_of_ones_own(mnistlib, trained, tmp_path):
+    done = mnistlib("webpage", "--out", "mine.html", "--model", trained[0], "--about", "My own.")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"Written: mine\.html, \d+ kB\n", done.stdout)
+    assert "My own." in (tmp_path / "mine.html").read_text(encoding="utf-8")
+
+
+def test_webpage_refuses_a_folder_that_is_not_there(mnistlib):
+    done = mnistlib("webpage", "--out", "none/mine.html")
+    assert done.returncode == 2
+    assert "there is no folder" in done.stderr
