@@ -1,4 +1,4 @@
-"""Draw, upload or photograph a digit in a browser: one page, also inline in a notebook.
+"""Draw, upload or photograph a digit in a browser: one page, served from this machine.
 
 Only the functions here load gradio, which is an optional requirement.
 """
@@ -25,7 +25,6 @@ from mnistlib.recognizer import Recognizer
 
 if TYPE_CHECKING:
     import gradio
-    from IPython.display import Markdown
 
 FIRST_PORT, LAST_PORT = 7860, 7959
 """Where the page looks for a free port, as gradio does."""
@@ -55,7 +54,7 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
         recognizer: What answers.
 
     Returns:
-        A page to show with its method ``launch``: on its own, or inline in a notebook.
+        A page to show with its method ``launch``.
 
     Raises:
         ImportError: gradio is not installed; says how to install it.
@@ -192,26 +191,6 @@ def _without_proxies() -> Iterator[None]:
         yield
     finally:
         os.environ.update(taken)
-
-
-def show(recognizer: Recognizer) -> "Markdown | None":
-    """Show the page inline in a notebook; where nobody could draw, or gradio lacks, say so."""
-    from IPython.display import Markdown
-
-    if not _somebody_is_there():
-        return Markdown("*In JupyterLab or Colab, a pad to draw on appears here.*")
-    try:
-        launch(recognizer, quiet=True, inline=True, height=640, prevent_thread_lock=True)
-    except ImportError as error:
-        return Markdown(f"*{error}*")
-    return None
-
-
-def _somebody_is_there() -> bool:
-    """Whether the kernel is asked by a front end for people: programs refuse it standard input."""
-    from IPython import get_ipython
-
-    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
 
 
 def load_gradio() -> ModuleType:

@@ -6,12 +6,18 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import base64
+import html
 import json
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnistlib import inference
 from mnistlib.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    import keras
+    from IPython.display import HTML, Markdown
 
 ABOUT = (
     "The network learned from MNIST's digits and from pen strokes of 30 people (pendigits: E. "
@@ -71,6 +77,33 @@ def write(recognizer: Recognizer, path: str | Path, *, about: str = ABOUT) -> Pa
         written.write_text(text, encoding="utf-8")
         written.replace(path)
     return path
+
+
+def show(network: Recognizer | keras.Model) -> HTML | Markdown:
+    """Show the page in a notebook, with this network; where nobody could draw, say so.
+
+    Args:
+        network: A recognizer, or a model of Keras that takes uint8 digits (n, 28, 28).
+
+    Raises:
+        ValueError: As ``build``.
+    """
+    from IPython.display import HTML, Markdown
+
+    recognizer = network if isinstance(network, Recognizer) else Recognizer(network)
+    page = build(recognizer, about="The network of this notebook. Nothing leaves your browser.")
+    if not _somebody_is_there():
+        return Markdown("*In JupyterLab or Colab, a pad to draw on appears here.*")
+    # A frame of its own keeps the page's styles and names out of the notebook.
+    frame = '<iframe width="100%" height="860" style="border: 0" title="Draw a digit"'
+    return HTML(f'<div>{frame} srcdoc="{html.escape(page)}"></iframe></div>')
+
+
+def _somebody_is_there() -> bool:
+    """Whether the kernel is asked by a front end for people: programs refuse it standard input."""
+    from IPython import get_ipython
+
+    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
 
 
 def _read(name: str) -> str:

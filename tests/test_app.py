@@ -407,16 +407,17 @@ def test_notebook_06_runs_in_jupyterlab_and_its_pad_answers(browser, jupyterlab)
     page.goto(jupyterlab)
     page.wait_for_selector(".jp-NotebookPanel-toolbar", timeout=60_000)
     run_all(page)
-    page.evaluate(SHOW_CELL, "app.show(reader)")
+    page.evaluate(SHOW_CELL, "webpage.show(reader)")
     # The notebook lays itself out anew where it is scrolled to.
     page.wait_for_timeout(3_000)
-    pad = page.frame_locator("iframe[src*='127.0.0.1']").locator("#pad canvas")
+    pad = page.frame_locator("iframe[srcdoc]").locator("#pad canvas")
     pad.wait_for(timeout=60_000)
     frame = next(one for one in page.frames if one.locator("#pad canvas").count())
     draw(page, SEVEN, pad)
     shot(page, "jupyterlab-drawn.png")
     frame.wait_for_function(
-        "() => document.querySelector('#answer h2')?.innerText.trim() === '7'", timeout=20_000
+        "() => document.querySelector('#answer')?.innerText.trim() === '7'", timeout=20_000
     )
+    assert frame.locator(".maps canvas").count() == 16 + 32
     shot(page, "jupyterlab.png")
     page.close()
