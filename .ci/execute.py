@@ -16,7 +16,7 @@ import nbformat
 import slides
 from nbclient import NotebookClient
 
-from mnistlib import batch, data
+from mnistlib import batch, data, kernels
 
 README_FIGURES = Path(__file__).resolve().parent.parent / ".github"
 NOTEBOOKS = README_FIGURES.parent / "notebooks"
@@ -37,7 +37,7 @@ def execute(path: Path) -> None:
     NotebookClient(
         notebook,
         kernel_name="python3",
-        kernel_manager_class=batch.KernelManager,
+        kernel_manager_class=kernels.KernelManager,
         resources={"metadata": {"path": str(path.parent)}},
         timeout=None,
         record_timing=False,

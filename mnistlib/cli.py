@@ -6,24 +6,32 @@ that Keras saved, loads TensorFlow.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import csv
+import dataclasses
+import importlib
 import io
 import itertools
 import json
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
+from tqdm import tqdm
 
 from mnistlib import DISTRIBUTION, data, folders
 from mnistlib import kaggle as kaggle_files
 
 if TYPE_CHECKING:
     from mnistlib.batch import Result
+    from mnistlib.outcomes import Outcome
     from mnistlib.recognizer import Recognizer
 
 
@@ -33,6 +41,14 @@ _MODEL = click.option(
     "--model",
     type=_FILE,
     help="A network that `mnistlib train` wrote. [default: the one in the package]",
+)
+
+
+_TIMEOUT = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a notebook that takes longer. [default: never]",
 )
 
 
@@ -60,34 +76,119 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="Fewer epochs and seeds: a look, not results.")
 @click.option("--output", default="runs", show_default=True, help="Folder for executed notebooks.")
 @click.option("--notebooks", "folder", help="Folder with the notebooks. [default: the clone's]")
+@_TIMEOUT
+@click.option("--fresh", is_flag=True, help="Also execute what is finished and has not changed.")
+@click.option("--json", "form", flag_value="json", help="Print a list for programs to read.")
+@click.option("--csv", "form", flag_value="csv", help="Print a line of CSV for each figure.")
 def run(
     names: Sequence[str],
     parameters: Sequence[tuple[str, str]],
     quick: bool,
     output: str,
     folder: str | None,
+    timeout: float | None,
+    fresh: bool,
+    form: str | None,
 ) -> None:
-    """Execute the notebooks NAME (02_dense_baseline or 02), or the whole series, in order."""
-    try:
-        from mnistlib import batch
-    except ImportError as error:
-        raise click.ClickException(
-            f"{error}. Running notebooks needs: pip install papermill ipykernel"
-        ) from error
+    """Execute the notebooks NAME (02_dense_baseline or 02), or the whole series, in order.
+
+    What is finished in the folder, with the same code and parameters, is not executed again.
+    """
+    batch = _need_notebooks("mnistlib.batch")
     given = dict(parameters)
     try:
         jobs = batch.plan(names, parameters=given, quick=quick, folder=folder or batch.FOLDER)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    digits = _load(given.get("SOURCE", "auto"))
+    digits = _load(given.get("SOURCE", "auto"), err=form is not None)
     source = None if digits.is_mnist else "sample"
-    try:
-        results = list(batch.run(jobs, source=source, output=output))
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-    _say(_table(results))
+    results = []
+    with _ending() as ends:
+        running = batch.run(jobs, source=source, output=output, timeout=timeout, fresh=fresh)
+        with contextlib.closing(running):
+            results.extend(running)
+    if results:
+        _say({"json": _json, "csv": _csv, None: _table}[form](results))
+    _leave(ends, f"{len(results)} of {len(jobs)} notebooks")
     if faults := [fault for result in results for fault in result.faults]:
         raise click.ClickException("\n".join(faults))
+
+
+@main.command()
+@click.argument("notebook")
+@click.option(
+    "--grid",
+    "grid_path",
+    type=_FILE,
+    required=True,
+    help="YAML: PARAM: [VALUE, …], a line each.",
+)
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(1), help="Runs at a time."
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="A Dask scheduler, whose workers run the notebooks instead.",
+)
+@click.option(
+    "--threads", type=click.IntRange(1), help="Of each run. [default: the cores, shared out]"
+)
+@_TIMEOUT
+@click.option("--out", help="The sweep's folder. [default: runs/ and the notebook's name]")
+@click.option("--retry-failed", is_flag=True, help="Do runs again that failed or took too long.")
+def sweep(
+    notebook: str,
+    grid_path: str,
+    jobs: int,
+    cluster: str | None,
+    threads: int | None,
+    timeout: float | None,
+    out: str | None,
+    retry_failed: bool,
+) -> None:
+    """Run NOTEBOOK (a path, or 02) once for every combination of a grid's values.
+
+    Started again, it goes on: what is finished, with the same code and parameters, is kept.
+    """
+    sweeps = _need_notebooks("mnistlib.sweep")
+    batch = _need_notebooks("mnistlib.batch")
+    try:
+        path = notebook if Path(notebook).is_file() else batch.plan([notebook])[0].path
+        grid = sweeps.read_grid(grid_path)
+        planned = sweeps.plan(path, grid)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    source = None
+    if "SOURCE" in planned[0].accepts and "SOURCE" not in grid:
+        source = None if _load("auto").is_mnist else "sample"
+    folder = Path(out) if out else Path("runs") / f"sweep-{planned[0].name}"
+    counts = collections.Counter()
+    bar = tqdm(total=len(planned), unit="run", mininterval=0.1 if sys.stderr.isatty() else 10)
+    with bar, _ending() as ends:
+        running = sweeps.run(
+            planned,
+            folder,
+            grid=grid,
+            source=source,
+            workers=jobs,
+            cluster=cluster,
+            threads=threads,
+            timeout=timeout,
+            retry_failed=retry_failed,
+        )
+        with contextlib.closing(running):
+            for outcome, kept in running:
+                counts[outcome.status] += 1
+                bar.write(_line(outcome, kept), file=sys.stdout)
+                bar.update()
+    if counts:
+        _say(f"{folder}: {', '.join(f'{count} {status}' for status, count in counts.items())}")
+        _say(f"One line a run: {folder / 'report.html'}; compare: mnistlib report {folder}")
+    _leave(ends, f"{counts.total() - counts['died']} of {len(planned)} runs")
+    if counts.keys() - {"finished"}:
+        again = "the same command does those again that died"
+        raise click.ClickException(f"not every run finished; {again}, --retry-failed the others")
 
 
 @main.command()
@@ -329,6 +430,49 @@ def kaggle(
         raise click.ClickException(str(error)) from error
 
 
+def _need_notebooks(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise click.ClickException(
+            f"{error}. Running notebooks needs: pip install papermill ipykernel filelock"
+        ) from error
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[list[tuple[int, str]]]:
+    """Take Ctrl-C, SIGTERM and a full disk as the end of the work, not of the command.
+
+    Gives a list, empty where the work was done, else with exit code and reason.
+    """
+    ends: list[tuple[int, str]] = []
+
+    def terminate(*_: object) -> None:
+        ends.append((128 + signal.SIGTERM, "Ended by SIGTERM"))
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield ends
+    except KeyboardInterrupt:
+        if not ends:
+            ends.append((128 + signal.SIGINT, "Interrupted"))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        ends.append((1, str(error)))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(ends: Sequence[tuple[int, str]], done: str) -> None:
+    """Where the work was not done, say so, and how it goes on."""
+    if ends:
+        code, reason = ends[0]
+        _say(f"{reason}: {done} finished and kept. The same command goes on.", err=True)
+        sys.exit(code)
+
+
 def _of_the_page(error: ImportError | OSError) -> str:
     """Say why there is no page, and by which option that can be changed."""
     if isinstance(error, ImportError):
@@ -434,19 +578,57 @@ def _notes() -> Iterator[None]:
 def _table(results: Sequence[Result]) -> str:
     width = max(len(result.name) for result in results)
     lines = ["", f"{'notebook':{width}}  seconds  output"]
-    recorded = [result for result in results if result.figures]
+    recorded = [result for result in results if result.outcome.figures]
     reasons = {result.unbound for result in recorded}
     shared = reasons.pop() if len(reasons) == 1 else None
     for result in results:
-        lines.append(f"{result.name:{width}}  {result.seconds:7.1f}  {_short(result.output)}")
-        lines += [f"    {figure}" for figure in result.figures]
+        outcome = result.outcome
+        lines.append(f"{result.name:{width}}  {outcome.seconds:7.1f}  {_short(outcome.output)}")
+        lines += [f"    {figure}" for figure in outcome.figures]
+        if result.kept:
+            lines.append("    unchanged, so not executed again; --fresh does")
         if result.faults:
-            lines.append("    failed" if result.error else "    misses its bounds")
-        elif result.figures and result.unbound and not shared:
+            lines.append("    failed" if outcome.error else "    misses its bounds")
+        elif outcome.figures and result.unbound and not shared:
             lines.append(f"    not held to bounds: {result.unbound}")
     if shared:
         lines += ["", f"Not held to bounds: {shared}"]
     return "\n".join(lines)
+
+
+def _json(results: Sequence[Result]) -> str:
+    """Word results for programs: outcomes as in ``result.json``, with what bounds say of them."""
+    of_bounds = ("kept", "unbound", "missed")
+    return json.dumps(
+        [
+            dataclasses.asdict(result.outcome) | {name: getattr(result, name) for name in of_bounds}
+            for result in results
+        ],
+        indent=1,
+        default=str,
+    )
+
+
+def _csv(results: Sequence[Result]) -> str:
+    """Word results as a table with a line for each figure; one for a notebook without."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["notebook", "status", "seconds", "figure", "value", "sd", "values", "unit"])
+    for result in results:
+        outcome = result.outcome
+        start = [outcome.notebook, outcome.status, outcome.seconds]
+        for one in outcome.figures:
+            table.writerow([*start, one.name, one.value, one.sd, len(one.values), one.unit])
+        if not outcome.figures:
+            table.writerow([*start, *[""] * 5])
+    return text.getvalue().rstrip("\n")
+
+
+def _line(outcome: Outcome, kept: bool) -> str:
+    """Say in a line what a run of a sweep was and came to."""
+    point = ", ".join(f"{name}={value}" for name, value in outcome.point.items())
+    come = str(outcome.error) if outcome.error else "; ".join(map(str, outcome.figures))
+    return f"{point}: {come or 'finished'} ({'kept' if kept else f'{outcome.seconds:.0f} s'})"
 
 
 def _short(path: Path) -> Path:

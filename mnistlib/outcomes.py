@@ -16,8 +16,9 @@ from mnistlib.results import Figure
 FILE = "result.json"
 """Its name, in a folder of its own for each run."""
 
-STATUSES = ("finished", "failed", "timeout")
-"""``failed``: a cell raised an exception. ``timeout``: the run took longer than it was allowed."""
+STATUSES = ("finished", "failed", "timeout", "died")
+"""``failed``: a cell raised an exception. ``timeout``: the run took longer than it was allowed.
+``died``: it was ended from outside, and is done again when the sweep goes on."""
 
 
 @dataclass(frozen=True)
