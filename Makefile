@@ -9,7 +9,8 @@ CONSTRAINTS := .ci/constraints.txt
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test execute slides bench bench-full badges constraints clean
+GOALS := help install run test execute slides bench bench-full badges constraints clean
+.PHONY: $(GOALS)
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +27,15 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@touch $@
 
-run: $(STAMP) ## Execute the series into runs/ (options: ARGS="02 --quick -p EPOCHS 3")
-	@$(BIN)/mnistlib run $(ARGS)
+# In `make run 02 03`, the words behind `run` are notebooks, not goals of make.
+ifeq (run,$(firstword $(MAKECMDGOALS)))
+NAMES := $(filter-out $(GOALS),$(wordlist 2,99,$(MAKECMDGOALS)))
+.PHONY: $(NAMES)
+$(NAMES): run ; @:
+endif
+
+run: $(STAMP) ## Execute the series, or `make run 02`, into runs/ (options: ARGS="--quick -p EPOCHS 3")
+	@$(BIN)/mnistlib run $(NAMES) $(ARGS)
 
 test: $(STAMP) ## Lint, unit tests, and the committed notebooks against a fresh execution
 	$(BIN)/ruff check .

@@ -280,9 +280,9 @@ def lesson(name: str) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         (result,) = batch.run(batch.plan([name]), source="mnist", output=folder, progress=False)
-    if result.error:
-        raise RuntimeError(f"lesson {name} failed: {result.error}")
-    return {"seconds": result.seconds}
+    if result.outcome.error:
+        raise RuntimeError(f"lesson {name} {result.outcome.error}")
+    return {"seconds": result.outcome.seconds}
 
 
 def divided(way: str, *, seed: int = 0) -> dict:

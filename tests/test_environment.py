@@ -1,5 +1,6 @@
 import itertools
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -87,3 +88,22 @@ def test_citation_has_what_its_format_asks_for():
     assert CITATION["type"] == "software"
     assert CITATION["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
     assert CITATION["message"]
+
+
+@pytest.mark.parametrize(
+    ("goals", "commands"),
+    [
+        (["run"], ["mnistlib run"]),
+        (["run", "02", "03_deeper_dense_variants"], ["mnistlib run 02 03_deeper_dense_variants"]),
+        (["run", "02", "ARGS=--quick"], ["mnistlib run 02 --quick"]),
+        (["run", "slides"], ["mnistlib run", "python .ci/slides.py"]),
+    ],
+)
+def test_words_behind_make_run_are_notebooks_unless_they_are_goals(goals, commands):
+    make = ["make", "--dry-run", "--no-print-directory", *goals]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = [
+        line for line in done.stdout.splitlines() if re.match(r"\.venv/bin/(?!python -m)", line)
+    ]
+    assert [" ".join(line.removeprefix(".venv/bin/").split()) for line in lines] == commands
+    assert done.stderr == ""
