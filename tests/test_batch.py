@@ -217,3 +217,40 @@ def test_the_outcome_of_an_earlier_run_is_replaced(series, tmp_path):
     (result,) = batch.run(batch.plan(["02"], folder=series), output=tmp_path, progress=False)
     assert result.outcome.error.cell == 3
     nbformat.validate(nbformat.read(old, as_version=4))
+
+
+def test_what_is_finished_is_not_executed_again_unless_asked(series, tmp_path):
+    def run(**options):
+        ended = batch.run(jobs, output=tmp_path / "runs", progress=False, **options)
+        return {result.name: (result.kept, result.outcome.started) for result in ended}
+
+    jobs = batch.plan(folder=series)
+    first = run()
+    assert [kept for kept, _ in first.values()] == [False, False]
+    second = run()
+    # A failure is what one mends and tries again.
+    assert second["01_pass"] == (True, first["01_pass"][1])
+    assert not second["02_fail"][0]
+    jobs = batch.plan(["01"], folder=series)
+    assert not run(fresh=True)["01_pass"][0]
+    jobs = batch.plan(["01"], parameters={"EPOCHS": 3}, folder=series)
+    assert not run()["01_pass"][0]
+
+
+def test_the_outcome_knows_every_parameter(series, tmp_path):
+    jobs = batch.plan(["01"], parameters={"EPOCHS": 3}, folder=series)
+    (result,) = batch.run(jobs, output=tmp_path, source="sample", progress=False)
+    assert result.outcome.parameters == {
+        "EPOCHS": 3,
+        "RATE": 0.001,
+        "SOURCE": "sample",
+        "SHOW": True,
+    }
+
+
+def test_a_notebook_that_hangs_is_ended_and_the_next_one_runs(series, tmp_path):
+    write_notebook(series / "01_pass.ipynb", "A: int = 1  # nothing", "import time; time.sleep(90)")
+    jobs = batch.plan(folder=series)
+    hung, failed = batch.run(jobs, output=tmp_path / "runs", timeout=8, progress=False)
+    assert hung.faults == ["01_pass failed in cell In [2]: Timeout: not done after 8 s"]
+    assert failed.outcome.error.exception == "ZeroDivisionError"

@@ -1,10 +1,13 @@
+import csv
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 from pathlib import Path
 
@@ -79,6 +82,53 @@ def test_a_failure_is_named_and_the_exit_code_says_so(mnistlib, series, tmp_path
     assert (tmp_path / "elsewhere" / "02_fail" / "02_fail.ipynb").exists()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_prints_what_is_finished_and_goes_on(
+    mnistlib, series, tmp_path, number, code
+):
+    write_notebook(series / "02_wait.ipynb", "A: int = 1  # nothing", "import time; time.sleep(90)")
+    (series / "02_fail.ipynb").unlink()
+    command = [COMMAND, "run", "--notebooks", series, *SAMPLE]
+    started = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/.partial/02_wait*/02_wait.ipynb")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    started.send_signal(number)
+    said, complained = started.communicate(timeout=60)
+    assert started.returncode == code
+    assert "1 of 2 notebooks finished and kept. The same command goes on." in complained
+    assert "Traceback" not in complained
+    assert "test accuracy: 97.50 ± 0.71 % (2 seeds)" in said
+    assert "02_wait" not in said
+    assert [path.name for path in (tmp_path / "runs").iterdir() if path.name != ".lock"] == [
+        "01_pass"
+    ]
+    write_notebook(series / "02_wait.ipynb", "A: int = 1  # nothing", "print(1)")
+    done = mnistlib("run", "--notebooks", series, *SAMPLE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("unchanged, so not executed again; --fresh does") == 1
+
+
+def test_run_prints_for_programs(mnistlib, series):
+    first = mnistlib("run", "01", "--notebooks", series, *SAMPLE, "--csv")
+    assert first.returncode == 0, first.stderr
+    rows = list(csv.DictReader(first.stdout.splitlines()))
+    assert [(row["notebook"], row["status"], row["figure"], row["unit"]) for row in rows] == [
+        ("01_pass", "finished", "test accuracy", "%"),
+        ("01_pass", "finished", "mistakes", "mistakes"),
+    ]
+    assert [float(row["value"]) for row in rows] == [0.975, 219]
+    assert rows[0]["sd"].startswith("0.00707")
+    again = mnistlib("run", "01", "--notebooks", series, *SAMPLE, "--json")
+    (result,) = json.loads(again.stdout)
+    assert result["kept"]
+    assert result["parameters"]["SOURCE"] == "sample"
+    assert result["figures"][0]["values"] == [0.97, 0.98]
+
+
 def test_missed_bound_is_named_and_the_exit_code_says_so(mnistlib, mnist, series):
     write_bounds(series, 0.98)
     done = mnistlib("run", "01", "--notebooks", series)
@@ -106,6 +156,7 @@ def test_table_says_of_each_notebook_why_it_is_not_held_to_bounds(mnistlib, mnis
         (["03"], "names must be among"),
         (["-p", "EPOCH", "3"], "parameters must be among"),
         (["-p", "EPOCHS", "x"], "EPOCHS must be of type int"),
+        (["--timeout", "-1"], "--timeout"),
         (["-p", "SOURCE", "elsewhere"], "source must be one of"),
     ],
 )
