@@ -163,10 +163,7 @@ def table(
         str(run.outcome.error) if run.outcome and run.outcome.error else None for run in runs
     ]
     # As objects first: whole numbers stay whole where one is missing.
-    frame = pd.DataFrame(
-        {name: pd.Series(column, dtype=object) for name, column in columns.items()}
-    )
-    frame = frame.infer_objects()
+    frame = pd.DataFrame(columns, dtype=object).infer_objects()
     frame.attrs = {"parameters": list(parameters.values()), "units": units, "spreads": spreads}
     return frame
 
@@ -238,7 +235,9 @@ def settings(
     ranked = sorted(found, key=lambda one: sign * one.figure.value if one.figure else math.inf)
     reference = ranked[0] if baseline is None else _baseline(ranked, baseline)
     word = "best" if baseline is None else "baseline"
-    each = "seeds" if seed in names else recorded.each
+    each = recorded.each
+    if seed in names:
+        each = "seeds" if len(recorded.values) == 1 else "values"
     columns = {name: _free(name, set(_COLUMNS), "parameter") for name in names if name != seed}
     rows = [
         {column: setting.parameters.get(name) for name, column in columns.items()}
@@ -307,12 +306,13 @@ def _points(
     grid: Mapping[str, Sequence[Any]], found: Sequence[Outcome | None]
 ) -> list[dict[str, Any]]:
     """Give each run its point, also a missing one where the order of the grid tells it."""
-    product = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     known = [outcome and outcome.point for outcome in found]
-    in_order = len(product) == len(known) and all(
-        point is None or point == there for point, there in zip(known, product, strict=True)
-    )
-    return product if in_order else [point or {} for point in known]
+    # Counted first: a damaged file could ask for more points than there is memory.
+    if math.prod(map(len, grid.values())) == len(known):
+        product = [dict(zip(grid, each, strict=True)) for each in itertools.product(*grid.values())]
+        if all(point in (None, there) for point, there in zip(known, product, strict=True)):
+            return product
+    return [point or {} for point in known]
 
 
 def _free(name: str, taken: Iterable[str], kind: str) -> str:
@@ -382,7 +382,7 @@ def _gather(runs: Iterable[Run], names: Sequence[str], seed: str, figure: str) -
     return found
 
 
-_LOST = {"failed": "failed", "timeout": "ran out of time", MISSING: "not there yet"}
+_LOST = {"failed": "failed", "timeout": "ran out of time", MISSING: "missing"}
 
 
 def _baseline(found: Sequence[_Setting], baseline: Mapping[str, Any]) -> _Setting:
@@ -451,7 +451,7 @@ def _compare(
     if not common:
         return {"pairs": 0}, [f"no {each} in common: no difference"]
     if len(common) < max(len(values), len(others)):
-        said.append(f"compared on {len(common)} common {each if len(common) > 1 else each[:-1]}")
+        said.append(f"compared on {len(common)} of {max(len(values), len(others))} {each}")
     first, second = ([one[key] for key in common] for one in (values, others))
     if len(common) == 1:
         return (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
-from mnistlib.metrics import Calibration
+from mnistlib.metrics import Calibration, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -451,6 +452,45 @@ def comparison(
     return ax
 
 
+def intervals(
+    values: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    xlabel: str,
+    percent: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw values row by row, with their mean and, of two or more, its 95 % interval (Student's t).
+
+    Args:
+        values: Name → one value, or one for each seed.
+        title: What to see.
+        xlabel: What the values are, with their unit.
+        percent: Whether they are shares, 0–1, to be written in per cent.
+        ax: Where to draw.
+    """
+    wrapped = [_wrapped(name) for name in values]
+    lines_needed = sum(max(2, name.count("\n") + 1) for name in wrapped)
+    ax = axes_or_new(ax, (8, 0.2 * lines_needed + 1.4))
+    for row, several in enumerate(values.values()):
+        ax.plot(several, [row] * len(several), "o", color="0.6", ms=4)
+        ax.plot(np.mean(several), row, "D", color=PALETTE[0], ms=6)
+        if len(several) > 1:
+            of_mean = paired_difference(several, np.zeros(len(several)))
+            ax.plot([of_mean.low, of_mean.high], [row, row], "-", color=PALETTE[0], lw=2)
+    ax.plot([], [], "o", color="0.6", ms=4, label="one value")
+    ax.plot([], [], "-D", color=PALETTE[0], ms=6, label="mean, 95 % interval")
+    ax.set_yticks(range(len(wrapped)), wrapped)
+    ax.set_ylim(len(wrapped) - 0.4, -0.6)
+    ax.set(title=plain(title), xlabel=plain(xlabel))
+    ax.xaxis.get_major_locator().set_params(nbins=5)
+    if percent:
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(axis="x")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.25 - 0.6 / len(wrapped)), ncols=2)
+    return ax
+
+
 def trade_off(
     points: Mapping[str, tuple[float, float]],
     *,
@@ -518,6 +558,15 @@ def _show_in_notebook() -> None:
     # Without a screen, matplotlib takes agg for a backend that needs one.
     if named and str(matplotlib.get_backend()).lower() in (named, "agg"):
         shell.enable_matplotlib("inline")
+
+
+def plain(words: str) -> str:
+    """Keep matplotlib from reading a dollar sign as the begin of a formula."""
+    return words.replace("$", r"\$")
+
+
+def _wrapped(name: str, *, width: int = 36) -> str:
+    return "\n".join(textwrap.wrap(plain(name), width)) or " "
 
 
 def _sure(probability: float) -> str:
