@@ -1,4 +1,4 @@
-"""The command line: the lessons run, networks trained and asked, pages, Kaggle's files.
+"""The command line: lessons run, sweeps reported, networks trained and asked, Kaggle's files.
 
 Imports without TensorFlow; only ``run`` loads papermill, and only what trains, or opens a network
 that Keras saved, loads TensorFlow.
@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from mnistlib import kaggle as kaggle_files
 
 if TYPE_CHECKING:
     from mnistlib.batch import Result
+    from mnistlib.comparison import Sweep
     from mnistlib.recognizer import Recognizer
 
 
@@ -88,6 +90,57 @@ def run(
     _say(_table(results))
     if faults := [fault for result in results for fault in result.faults]:
         raise click.ClickException("\n".join(faults))
+
+
+@main.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--figure", metavar="NAME", help="Compare by this figure. [default: see below]")
+@click.option(
+    "--baseline",
+    metavar="PARAM=VALUE,…",
+    help="Compare with this setting. [default: the best]",
+)
+@click.option("--no-summary", is_flag=True, help="Write no notebook, which takes a kernel.")
+@click.option(
+    "--mlflow",
+    type=click.Path(file_okay=False),
+    help="Write the runs into MLflow's database in this folder, too.",
+)
+def report(
+    folder: str, figure: str | None, baseline: str | None, no_summary: bool, mlflow: str | None
+) -> None:
+    """Report on a sweep's FOLDER: compare its settings, best first, and write the files.
+
+    Without --figure, settings are compared by the first figure that has "validation" in its name,
+    else by the first. Written: report.csv, report.html, summary.ipynb and summary.html.
+    """
+    from mnistlib import comparison, tracking
+    from mnistlib import report as reports
+
+    try:
+        sweep = comparison.load(folder)
+        given = {"figure": figure, "baseline": _assignments(baseline, sweep)}
+        compared = None
+        if figure or baseline or comparison.choose_figure(sweep.runs):
+            compared = reports.settings(sweep, **given)
+        written = [*reports.write_live(sweep)]
+        if not no_summary:
+            written += reports.summarize(folder, **given)
+        if mlflow is not None:
+            count, there = tracking.write(sweep, mlflow)
+            _say(f"MLflow: {count:,} runs written, {there:,} were there already")
+            written.append(Path(mlflow) / tracking.DATABASE)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except (ImportError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    _say(reports.describe(sweep))
+    if compared is None:
+        _say("No finished run recorded a figure, so there is nothing to compare.")
+    else:
+        _say(f"\n{reports.show_settings(compared)}\n")
+    for path in written:
+        _say(f"Written: {_short(path.resolve())}")
 
 
 @main.command()
@@ -327,6 +380,25 @@ def kaggle(
             _submit(train_csv, test_csv, out, epochs, seed)
     except (data.DataError, data.DataUnavailable) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _assignments(given: str | None, sweep: Sweep) -> dict[str, str] | None:
+    """Read ``PARAM=VALUE,…``; a value may hold commas, but not one before a parameter's name."""
+    if given is None:
+        return None
+    names = "|".join(re.escape(name) for name in sweep.grid)
+    parts = re.split(rf",\s*(?=(?:{names})\s*=)", given) if names else [given]
+    found = {}
+    for part in parts:
+        name, sign, value = part.partition("=")
+        if not sign:
+            known = ", ".join(sweep.grid) or "none"
+            raise ValueError(
+                f"--baseline must be PARAM=VALUE,… with parameters of the grid: {known}; received "
+                f"{given!r}"
+            )
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _of_the_page(error: ImportError | OSError) -> str:

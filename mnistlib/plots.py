@@ -473,12 +473,13 @@ def intervals(
     lines_needed = sum(max(2, name.count("\n") + 1) for name in wrapped)
     ax = axes_or_new(ax, (8, 0.2 * lines_needed + 1.4))
     for row, several in enumerate(values.values()):
-        ax.plot(several, [row] * len(several), "o", color="0.6", ms=4)
+        # Below the mean, which would hide them.
+        ax.plot(several, [row + 0.28] * len(several), "o", color="0.5", ms=3.5)
         ax.plot(np.mean(several), row, "D", color=PALETTE[0], ms=6)
         if len(several) > 1:
             of_mean = paired_difference(several, np.zeros(len(several)))
             ax.plot([of_mean.low, of_mean.high], [row, row], "-", color=PALETTE[0], lw=2)
-    ax.plot([], [], "o", color="0.6", ms=4, label="one value")
+    ax.plot([], [], "o", color="0.5", ms=3.5, label="one value")
     ax.plot([], [], "-D", color=PALETTE[0], ms=6, label="mean, 95 % interval")
     ax.set_yticks(range(len(wrapped)), wrapped)
     ax.set_ylim(len(wrapped) - 0.4, -0.6)
@@ -487,7 +488,8 @@ def intervals(
     if percent:
         ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="x")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.25 - 0.6 / len(wrapped)), ncols=2)
+    # Half an inch below the axis, under its numbers and name.
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.5 / (0.2 * lines_needed)), ncols=2)
     return ax
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Shown",
+    "describe",
     "draw_parameter",
     "draw_settings",
     "load",
@@ -91,7 +92,10 @@ class Shown:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        lines = ['<div class="box"><table>', f"<caption>{html.escape(self.caption)}</caption>"]
+        caption = html.escape(self.caption)
+        # Only what has the focus can be scrolled from the keyboard.
+        box = f'<div class="box" role="region" aria-label="{caption}" tabindex="0">'
+        lines = [box, f"<table><caption>{caption}</caption>"]
         kinds = [self._class_of(place) for place in range(len(self.columns))]
         heads = (
             f'<th scope="col"{kind}>{html.escape(name)}</th>'
@@ -113,6 +117,18 @@ class Shown:
         return ' class="long"' if longest > 40 else ""
 
 
+def describe(sweep: Sweep) -> str:
+    """Say how many runs finished, failed and are missing."""
+    states = [run.status for run in sweep.runs]
+    finished, missing = states.count("finished"), states.count(MISSING)
+    failed, late = states.count("failed"), states.count("timeout")
+    words = [f"{finished:,} finished", f"{failed:,} failed"]
+    if late:
+        words.append(f"{late:,} ran out of time")
+    words.append(f"{missing:,} {'is' if missing == 1 else 'are'} missing")
+    return f"Of {len(states):,} run{'' if len(states) == 1 else 's'}, {_and(words)}."
+
+
 def show_runs(runs: pd.DataFrame, *, caption: str = "One row a run") -> Shown:
     """Put the runs of ``table`` into words; the first column leads to the executed notebook.
 
@@ -124,15 +140,17 @@ def show_runs(runs: pd.DataFrame, *, caption: str = "One row a run") -> Shown:
     parameters = [name for name in runs.attrs.get("parameters", []) if name in runs]
     failed = runs["error"].notna().any()
     columns: dict[str, list[str]] = {"run": [_short(name) for name in runs["run"]]}
-    columns |= {name: [_plain(value) for value in runs[name]] for name in parameters}
     columns["status"] = list(runs["status"])
-    columns["seconds"] = [_number(value, "s") for value in runs["seconds"]]
+    columns |= {name: [_plain(value) for value in runs[name]] for name in parameters}
     numbers = {"seconds"} | {name for name in parameters if _is_numeric(runs[name])}
     for name, unit in units.items():
         spread = runs[spreads[name]] if name in spreads else [math.nan] * len(runs)
         heading = _heading(name, unit, columns)
         columns[heading] = [_with_sd(*pair, unit) for pair in zip(runs[name], spread, strict=True)]
         numbers.add(heading)
+    columns["seconds"] = [
+        _NONE if _is_none(value) else f"{value:,.1f}" for value in runs["seconds"]
+    ]
     if failed:
         columns[_heading("error", "", columns)] = [_plain(value) for value in runs["error"]]
     links = [None if _is_none(path) else f"./{quote(path)}" for path in runs["notebook"]]
@@ -211,7 +229,7 @@ def write_live(
     title = f"Sweep {sweep.folder.resolve().name} of {sweep.notebook}"
     body = [
         f"<h1>{html.escape(title)}</h1>",
-        f"<p>{html.escape(_counts(sweep))}</p>",
+        f"<p>{html.escape(describe(sweep))}</p>",
         f'<p class="faint">As of {now}. A name in the first column opens the executed notebook. '
         "Several values of a run are shown as mean ± standard deviation.</p>",
         show_runs(runs)._repr_html_(),
@@ -284,6 +302,7 @@ def draw_parameter(
     values = sorted(set(rows[parameter]))
     if values[0] > 0 and values[-1] >= 10 * values[0]:
         axes.set_xscale("log")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     if len(values) <= 8:
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
@@ -393,7 +412,7 @@ def _summary_cells(
         _Cell(
             "from mnistlib import plots, report\n\nplots.use_style()\n"
             'runs = report.table(".")\n'
-            f'report.show_runs(runs.head({_MOST}), caption="The first runs, in the grid\'s order")',
+            'report.show_runs(runs.head(), caption="The first runs, in the grid\'s order")',
             code=True,
         ),
     ]
@@ -478,7 +497,7 @@ def _what_ran(sweep: Sweep) -> list[str]:
     said = [
         f"The notebook {_md(sweep.notebook)} was to run {_times(len(sweep.runs))}, "
         + (f"once for each combination of {_md(grid)}. " if grid else "with its own parameters. ")
-        + _md(_counts(sweep))
+        + _md(describe(sweep))
     ]
     if not ended:
         return said
@@ -509,10 +528,10 @@ def _what_ran(sweep: Sweep) -> list[str]:
     packages = _and([f"{name} {_some(values, ' or ')}" for name, values in versions.items()])
     seconds = [outcome.seconds for outcome in ended]
     said.append(
-        f"{'They' if len(ended) > 1 else 'It'} ran on {_md(_and(machines))}"
+        f"{'The runs' if len(ended) > 1 else 'It'} ran on {_md(_and(machines))}"
         + (f" with {_md(packages)}" if packages else "")
-        + f". The first started at {_md(min(one.started for one in ended) or 'an unknown time')}. "
-        + f"A run took {_duration(float(np.median(seconds)))} (median), all together "
+        + f". The first started on {_md(_time(min(one.started for one in ended)))}. "
+        + f"The median run took {_duration(float(np.median(seconds)))}, all runs together "
         + f"{_duration(sum(seconds))}."
     )
     return said
@@ -563,12 +582,20 @@ def _which_differ(compared: pd.DataFrame) -> list[str]:
     apart = tested[(tested["low"] > 0) | (tested["high"] < 0)]
     count = len(tested)
     each = compared.attrs["each"]
+    chance = count - len(apart)
+    if not chance:
+        found = "Every 95 % interval of a difference excludes zero."
+    elif chance == count:
+        found = "Every 95 % interval of a difference holds zero: each difference may be chance."
+    else:
+        found = (
+            f"The 95 % interval of the difference excludes zero for {len(apart)} of {count}; the "
+            f"difference of the other {chance} may be chance."
+        )
     said = [
-        f"{_settings(count)} can be compared with {reference} over the same {_md(each)}. For "
-        f"{len(apart)} of {count}, the 95 % interval of the difference excludes zero; the "
-        f"difference of the other {count - len(apart)} may be chance. Each interval and p-value is "
-        "for its comparison alone: among twenty comparisons of equally good settings, we should "
-        "expect one interval that excludes zero."
+        f"{reference.capitalize()} can be compared with {_settings(count)} over the same "
+        f"{_md(each)}. {found} Each interval and p-value is for its comparison alone: among twenty "
+        "comparisons of equally good settings, we should expect one interval that excludes zero."
     ]
     if best:
         said[0] += (
@@ -628,18 +655,6 @@ def _alt_of_settings(compared: pd.DataFrame) -> str:
     )
 
 
-def _counts(sweep: Sweep) -> str:
-    """Say how many runs finished, failed and are missing."""
-    states = [run.status for run in sweep.runs]
-    finished, missing = states.count("finished"), states.count(MISSING)
-    failed, late = states.count("failed"), states.count("timeout")
-    words = [f"{finished:,} finished", f"{failed:,} failed"]
-    if late:
-        words.append(f"{late:,} ran out of time")
-    words.append(f"{missing:,} {'is' if missing == 1 else 'are'} missing")
-    return f"Of {len(states):,} run{'' if len(states) == 1 else 's'}, {_and(words)}."
-
-
 def _labels(compared: pd.DataFrame) -> list[str]:
     """Name each setting by the parameters in which settings differ."""
     known = compared.attrs["parameters"]
@@ -674,12 +689,6 @@ def _plain(value: Any) -> str:
     return _NONE if _is_none(value) else str(value)
 
 
-def _number(value: float, unit: str) -> str:
-    if _is_none(value):
-        return _NONE
-    return f"{value:,.1f}" if unit == "s" else results.in_words(value, unit)
-
-
 def _in_unit(value: float, unit: str) -> str:
     return f"{results.in_words(value, unit)} {unit}"
 
@@ -706,7 +715,8 @@ def _p(value: float) -> str:
 
 
 def _heading(name: str, unit: str, taken: Mapping[str, Any]) -> str:
-    heading = f"{name}, {unit}" if unit else name
+    # "mistakes, mistakes" would say it twice.
+    heading = name if not unit or unit in name.split() else f"{name}, {unit}"
     while heading in taken:
         heading += " "
     return heading
@@ -752,7 +762,7 @@ def _times(count: int) -> str:
 
 
 def _settings(count: int) -> str:
-    return "One other setting" if count == 1 else f"{count:,} other settings"
+    return "one other setting" if count == 1 else f"{count:,} other settings"
 
 
 def _duration(seconds: float) -> str:
@@ -760,6 +770,14 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.1f} seconds"
+
+
+def _time(started: str) -> str:
+    """Write a date and time of ISO 8601 without its seconds; what is none, as it is."""
+    try:
+        return datetime.fromisoformat(started).astimezone(UTC).strftime("%Y-%m-%d at %H:%M UTC")
+    except ValueError:
+        return started or "an unknown day"
 
 
 def _name(sweep: Sweep) -> str:

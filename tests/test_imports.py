@@ -20,12 +20,12 @@ LEVELS = {
         *("pages", "paper", "pendigits", "pictures", "questions", "results", "strokes"),
         *("touching", "writers"),
     },
-    1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
-    2: {"handwriting", "inference", "loop", "models", "outliers", "saving"},
-    3: {"compiling", "diagrams", "folds", "plots", "scales", "training"},
+    1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes"},
+    2: {"comparison", "handwriting", "inference", "loop", "models", "outliers", "saving"},
+    3: {"compiling", "diagrams", "folds", "plots", "scales", "tracking", "training"},
     4: {"recognizer"},
     5: {"batch", "evaluation", "webpage"},
-    6: {"app", "cli"},
+    6: {"app", "cli", "report"},
     7: {"__main__"},
 }
 SAME_LEVEL = {
@@ -43,11 +43,14 @@ SAME_LEVEL = {
     "training": {"compiling"},
     "diagrams": {"plots"},
     "folds": {"training"},
-    "cli": {"app"},
+    "cli": {"app", "report"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}
 WITHOUT_TENSORFLOW = sorted(
-    LEVELS[0] | LEVELS[1] | {"handwriting", "inference", "outliers", "plots", "recognizer", "cli"}
+    LEVELS[0]
+    | LEVELS[1]
+    | {"comparison", "handwriting", "inference", "outliers"}
+    | {"plots", "tracking", "recognizer", "cli", "report"}
 )
 MODULES = {
     "mnistlib" if path.stem == "__init__" else path.stem: path.read_text(encoding="utf-8")
