@@ -22,7 +22,7 @@ from mnistlib.results import Figure
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "sweep.json"
+PLAN = "sweep.json"
 """What a sweep's folder holds beside a folder for each finished run."""
 
 MISSING = "missing"
@@ -93,20 +93,22 @@ def load(folder: str | Path, known: Mapping[str, Outcome] | None = None) -> Swee
 
     Args:
         folder: Holds ``sweep.json`` and a folder for each run that has ended.
-        known: Outcomes already read, by the name of their run's folder; the others are read.
+        known: The outcomes of the runs that have ended, by the name of their folder; the others
+            count as missing. None: read them.
 
     Raises:
         ValueError: The folder is none of a sweep, or a file in it is damaged; says which.
     """
     folder = Path(folder)
-    path = folder / FILE
+    path = folder / PLAN
     if not path.is_file():
         raise ValueError(
-            f"folder must be one that `mnistlib sweep` wrote, with {FILE} in it; received "
+            f"folder must be one that `mnistlib sweep` wrote, with {PLAN} in it; received "
             f"{str(folder)!r}: name the sweep's own folder, such as runs/NAME"
         )
     notebook, grid, names = _read_plan(path)
-    found = [(known or {}).get(name) or _read_outcome(folder / name) for name in names]
+    read = known.get if known is not None else lambda name: _read_outcome(folder / name)
+    found = [read(name) for name in names]
     points = _points(grid, found)
     runs = zip(names, points, found, strict=True)
     return Sweep(folder, notebook, grid, tuple(Run(*run) for run in runs))
@@ -122,8 +124,8 @@ def table(
         known: As for ``load``.
 
     Returns:
-        Columns ``run``; the parameters that the grid set; ``status`` (``finished``, ``failed``,
-        ``timeout`` or ``missing``); ``seconds``; for each figure its mean, under the figure's name,
+        Columns ``run``; the parameters that the grid set; ``status``, one of
+        ``outcomes.STATUSES`` or ``missing``; ``seconds``; for each figure its mean, under the figure's name,
         with its standard deviation (``…, sd``) where a run recorded several values; ``notebook``,
         the path of the executed notebook from the folder; and ``error``. A figure in % is a share,
         0–1. A parameter or figure that has the name of another column is called ``parameter …`` or
@@ -370,7 +372,7 @@ def _gather(runs: Iterable[Run], names: Sequence[str], seed: str, figure: str) -
         for run in group:
             recorded = {one.name: one for one in run.outcome.figures} if run.outcome else {}
             if run.status != "finished" or figure not in recorded:
-                why = "did not record it" if run.status == "finished" else _LOST[run.status]
+                why = _LOST.get(run.status, run.status)
                 lost[why] = lost.get(why, 0) + 1
                 continue
             last = recorded[figure]
@@ -382,7 +384,7 @@ def _gather(runs: Iterable[Run], names: Sequence[str], seed: str, figure: str) -
     return found
 
 
-_LOST = {"failed": "failed", "timeout": "ran out of time", MISSING: "missing"}
+_LOST = {"finished": "did not record it", "timeout": "ran out of time"}
 
 
 def _baseline(found: Sequence[_Setting], baseline: Mapping[str, Any]) -> _Setting:

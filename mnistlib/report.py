@@ -1,5 +1,9 @@
 """What a sweep found, for people to read: tables, a page that grows with it, and a summary.
 
+A sweep's folder holds ``sweep.json`` (the notebook, the grid and the names of the runs' folders), a
+folder for each run that has ended (the executed notebook and ``result.json``, see ``outcomes``),
+and what is written here: ``report.csv``, ``report.html``, ``summary.ipynb`` and ``summary.html``.
+
 ``table`` and ``settings`` give data frames, ``show_runs`` and ``show_settings`` put them into
 words, ``draw_settings`` and ``draw_parameter`` draw them. ``write_live`` and ``summarize`` write
 files. Imports without TensorFlow; only ``summarize`` needs Jupyter.
@@ -18,8 +22,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mnistlib import comparison, plots, results
-from mnistlib.comparison import MISSING, Sweep, load, settings, table
+from mnistlib import comparison, outcomes, plots, results
+from mnistlib.comparison import MISSING, PLAN, Sweep, load, settings, table
 from mnistlib.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "PLAN",
     "Shown",
     "describe",
     "draw_parameter",
@@ -118,15 +123,16 @@ class Shown:
 
 
 def describe(sweep: Sweep) -> str:
-    """Say how many runs finished, failed and are missing."""
+    """Say in a sentence how many runs finished, failed and are missing."""
     states = [run.status for run in sweep.runs]
-    finished, missing = states.count("finished"), states.count(MISSING)
-    failed, late = states.count("failed"), states.count("timeout")
-    words = [f"{finished:,} finished", f"{failed:,} failed"]
-    if late:
-        words.append(f"{late:,} ran out of time")
-    words.append(f"{missing:,} {'is' if missing == 1 else 'are'} missing")
-    return f"Of {len(states):,} run{'' if len(states) == 1 else 's'}, {_and(words)}."
+    counts = {status: states.count(status) for status in (*outcomes.STATUSES, MISSING)}
+    words = {"timeout": "ran out of time", MISSING: "have not ended"}
+    said = [
+        f"{count:,} {words.get(status, status)}"
+        for status, count in counts.items()
+        if count or status in ("finished", "failed", MISSING)
+    ]
+    return f"Of {len(states):,} run{'' if len(states) == 1 else 's'}, {_and(said)}."
 
 
 def show_runs(runs: pd.DataFrame, *, caption: str = "One row a run") -> Shown:
@@ -152,7 +158,9 @@ def show_runs(runs: pd.DataFrame, *, caption: str = "One row a run") -> Shown:
         _NONE if _is_none(value) else f"{value:,.1f}" for value in runs["seconds"]
     ]
     if failed:
-        columns[_heading("error", "", columns)] = [_plain(value) for value in runs["error"]]
+        columns[_heading("error", "", columns)] = [
+            "" if _is_none(value) else value for value in runs["error"]
+        ]
     links = [None if _is_none(path) else f"./{quote(path)}" for path in runs["notebook"]]
     kinds = [{"finished": "", MISSING: "missing"}.get(status, "lost") for status in runs["status"]]
     return _shown(columns, numbers, caption, links, kinds)
@@ -215,7 +223,7 @@ def write_live(
 
     Args:
         folder: The sweep's folder, or what ``load`` has read of it.
-        known: Outcomes already read, by the name of their run's folder; the others are read.
+        known: As for ``load``.
 
     Returns:
         The paths of the table and of the page.
@@ -427,7 +435,7 @@ def _summary_cells(
                 "up to the cell that stopped it."
             ),
             _Cell(
-                'lost = runs[runs["status"].isin(["failed", "timeout"])]\n'
+                'lost = runs[~runs["status"].isin(["finished", "missing"])]\n'
                 f'report.show_runs(lost.head({_MOST}), caption="Runs that failed")',
                 code=True,
             ),
