@@ -125,11 +125,11 @@ def table(
 
     Returns:
         Columns ``run``; the parameters that the grid set; ``status``, one of
-        ``outcomes.STATUSES`` or ``missing``; ``seconds``; for each figure its mean, under the figure's name,
-        with its standard deviation (``…, sd``) where a run recorded several values; ``notebook``,
-        the path of the executed notebook from the folder; and ``error``. A figure in % is a share,
-        0–1. A parameter or figure that has the name of another column is called ``parameter …`` or
-        ``figure …``.
+        ``outcomes.STATUSES`` or ``missing``; ``seconds``; for each figure its mean, under the
+        figure's name, with its standard deviation (``…, sd``) where a run recorded several values;
+        ``notebook``, the path of the executed notebook from the folder; and ``error``. A figure in
+        % is a share, 0–1. A parameter or figure that has the name of another column is called
+        ``parameter …`` or ``figure …``.
 
     Raises:
         ValueError: As from ``load``.
