@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mnistlib import metrics, outcomes
 from mnistlib.outcomes import Outcome
 from mnistlib.results import Figure
@@ -416,8 +418,10 @@ def _baseline(found: Sequence[_Setting], baseline: Mapping[str, Any]) -> _Settin
 
 
 def _same(value: Any, given: Any) -> bool:
+    if isinstance(given, np.generic):
+        given = given.item()  # from a data frame
     if not isinstance(given, str) or isinstance(value, str):
-        return repr(value) == repr(given)
+        return value == given and isinstance(value, bool) == isinstance(given, bool)
     if isinstance(value, bool):
         return given.lower() == str(value).lower()
     try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,7 +127,8 @@ def describe(sweep: Sweep) -> str:
     """Say in a sentence how many runs finished, failed and are missing."""
     states = [run.status for run in sweep.runs]
     counts = {status: states.count(status) for status in (*outcomes.STATUSES, MISSING)}
-    words = {"timeout": "ran out of time", MISSING: "have not ended"}
+    missing = "is missing" if counts[MISSING] == 1 else "are missing"
+    words = {"timeout": "ran out of time", MISSING: missing}
     said = [
         f"{count:,} {words.get(status, status)}"
         for status, count in counts.items()
@@ -485,7 +487,7 @@ def _comparison_cells(
         sentence = _about_parameter(compared, name)
         heading = "## What does each parameter change?\n\n" if place == 0 else ""
         others = [other for other in varying if other not in (name, by)]
-        over = f" A point is the mean over {_md(_and(others))}." if others else ""
+        over = f" Each point is the mean over the values of {_md(_and(others))}." if others else ""
         lines = f", one line for each value of {by}" if by else ""
         alt = f"Line plot of {figure} over {name}{lines}. {sentence}"
         cells += [
@@ -558,7 +560,7 @@ def _about_the_figure(compared: pd.DataFrame) -> list[str]:
             + (f", with {_labels(compared)[0]}." if len(compared) > 1 else ".")
         )
     ]
-    if "test" in figure.lower():
+    if "test" in re.findall(r"[a-z]+", figure.lower()):
         said.append(
             "**This figure was measured on the test set, and the test set is not for choosing.** "
             "If you take the best of these settings, you have used the test digits to choose it, "
