@@ -41,7 +41,7 @@ def write_hostile(folder):
             error = comparison.outcomes.Failure(None, HOSTILE, "<img src=x onerror=alert(2)>")
             changed = failed(error=error)
         made.append(outcome(point, number=number, output=Path("a b#c?%41.ipynb"), **changed))
-        names.append(f"<i>{number} & 'q'#?%41:[x](y)-{'"' if number else ''}")
+        names.append(f"<i>{number} & 'q'#?%41:[x](y)-\"")
     return small_sweep.write(folder, GRID, made, names=names)
 
 
