@@ -75,6 +75,16 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return plt.subplots(figsize=size)[1] if ax is None else ax
 
 
+def plain(words: str) -> str:
+    """Keep matplotlib from reading a dollar sign as the begin of a formula."""
+    return words.replace("$", r"\$")
+
+
+def wrapped(words: str, *, width: int = 36) -> str:
+    """Break words into lines of so many characters, as ``plain`` ones."""
+    return "\n".join(textwrap.wrap(plain(words), width)) or " "
+
+
 def table(frame: pd.DataFrame, *, title: str, formats: Mapping[str, str] | None = None) -> Styler:
     """Show a table with its title above it.
 
@@ -469,8 +479,8 @@ def intervals(
         percent: Whether they are shares, 0–1, to be written in per cent.
         ax: Where to draw.
     """
-    wrapped = [_wrapped(name) for name in values]
-    lines_needed = sum(max(2, name.count("\n") + 1) for name in wrapped)
+    names = [wrapped(name) for name in values]
+    lines_needed = sum(max(2, name.count("\n") + 1) for name in names)
     ax = axes_or_new(ax, (8, 0.2 * lines_needed + 1.4))
     for row, several in enumerate(values.values()):
         # Below the mean, which would hide them.
@@ -481,9 +491,9 @@ def intervals(
             ax.plot([of_mean.low, of_mean.high], [row, row], "-", color=PALETTE[0], lw=2)
     ax.plot([], [], "o", color="0.5", ms=3.5, label="one value")
     ax.plot([], [], "-D", color=PALETTE[0], ms=6, label="mean, 95 % interval")
-    ax.set_yticks(range(len(wrapped)), wrapped)
-    ax.set_ylim(len(wrapped) - 0.4, -0.6)
-    ax.set(title=plain(title), xlabel=plain(xlabel))
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set(title=wrapped(title, width=60), xlabel=wrapped(xlabel, width=60))
     ax.xaxis.get_major_locator().set_params(nbins=5)
     if percent:
         ax.xaxis.set_major_formatter(PercentFormatter(1))
@@ -560,15 +570,6 @@ def _show_in_notebook() -> None:
     # Without a screen, matplotlib takes agg for a backend that needs one.
     if named and str(matplotlib.get_backend()).lower() in (named, "agg"):
         shell.enable_matplotlib("inline")
-
-
-def plain(words: str) -> str:
-    """Keep matplotlib from reading a dollar sign as the begin of a formula."""
-    return words.replace("$", r"\$")
-
-
-def _wrapped(name: str, *, width: int = 36) -> str:
-    return "\n".join(textwrap.wrap(plain(name), width)) or " "
 
 
 def _sure(probability: float) -> str:

@@ -298,14 +298,14 @@ def draw_parameter(
         group = rows if by is None else rows[rows[by].map(repr) == repr(value)]
         means = group.groupby(parameter)["mean"].mean()
         label = "mean of all settings" if by is None else f"{by} = {_plain(value)}"
-        drawn[plots.plain(label)] = (list(means.index), list(means))
+        drawn[plots.wrapped(label)] = (list(means.index), list(means))
     figure, unit = compared.attrs["figure"], compared.attrs["unit"]
     percent = unit == "%"
     axes = plots.lines(
         drawn,
-        title=plots.plain(f"What does {parameter} change?"),
-        xlabel=plots.plain(parameter),
-        ylabel=plots.plain(figure if percent else f"{figure} ({unit})"),
+        title=plots.wrapped(f"What does {parameter} change?", width=60),
+        xlabel=plots.wrapped(parameter, width=60),
+        ylabel=plots.wrapped(figure if percent else f"{figure} ({unit})"),
         percent="y" if percent else "",
         ax=ax,
     )
@@ -532,7 +532,7 @@ def _what_ran(sweep: Sweep) -> list[str]:
         f"{one.cpu} ({one.cores} cores, {one.threads} of them for each run)" for one in ended
     )
     versions = {
-        package: _different(outcome.versions.get(package) for outcome in ended)
+        package: _different(one.versions[package] for one in ended if package in one.versions)
         for package in dict.fromkeys(name for outcome in ended for name in outcome.versions)
     }
     packages = _and([f"{name} {_some(values, ' or ')}" for name, values in versions.items()])
@@ -600,7 +600,8 @@ def _which_differ(compared: pd.DataFrame) -> list[str]:
     else:
         found = (
             f"The 95 % interval of the difference excludes zero for {len(apart)} of {count}; the "
-            f"difference of the other {chance} may be chance."
+            + ("remaining one" if chance == 1 else f"other {chance} differences")
+            + " may be chance."
         )
     said = [
         f"{reference.capitalize()} can be compared with {_settings(count)} over the same "
@@ -796,7 +797,7 @@ def _name(sweep: Sweep) -> str:
 
 def _md(words: str) -> str:
     """Write words from outside so that Markdown and HTML show them as they are."""
-    words = html.escape(" ".join(words.split()))
+    words = html.escape(" ".join(words.split()), quote=False)
     # A hyphen, full stop or ampersand can't begin anything within a sentence.
     return "".join(f"\\{sign}" if sign in "\\`*_[]~|$#{}" else sign for sign in words)
 

@@ -297,6 +297,23 @@ def test_a_summary_of_runs_that_all_failed(tmp_path):
     assert "ZeroDivisionError: division by zero" in Page(folder / "summary.html").text
 
 
+def test_how_many_differ_is_worded():
+    def said(*settings):
+        runs = [
+            outcome({"A": number}, figures=(Figure("accuracy", values),))
+            for number, values in enumerate(settings)
+        ]
+        return report._which_differ(report.settings(runs))[0]
+
+    best, near, far = (0.90, 0.91, 0.92), (0.91, 0.90, 0.90), (0.50, 0.511, 0.52)
+    assert "Every 95 % interval of a difference excludes zero." in said(best, far)
+    assert "holds zero: each difference may be chance" in said(best, near)
+    assert "excludes zero for 1 of 2; the remaining one may be chance" in said(best, far, near)
+    assert "for 1 of 3; the other 2 differences may be chance" in said(best, far, near, near)
+    assert said(best) == "Only one setting has values, so there is nothing to compare it with."
+    assert "No other setting has two values with the same seeds" in said(best, (0.5,))
+
+
 def test_options_reach_the_notebook(tmp_path):
     made = [
         outcome({"A": a, "S": s}, figures=(Figure("loss", (a + s / 7,), "nats"),))
@@ -318,7 +335,12 @@ def test_hostile_names_stay_text(hostile):
         assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
         assert HOSTILE in page.text
         assert FIGURE in page.text
-    assert "$x_1$ `b` *c* | d # e" in Page(hostile / "summary.html").text
+    page = Page(hostile / "summary.html")
+    assert f"ran on {HOSTILE} (2 cores" in page.text
+    assert f'for each combination of {HOSTILE} "x" ("' in page.text
+    assert "$x_1$ `b` *c* | d # e), größe 大 (1, 200), status (a) and SEED (0, 1, 2)" in page.text
+    assert f"Settings are compared by {FIGURE} , of which the smallest" in page.text
+    assert not any(sign in page.text for sign in ("&#", "&lt;", "\\<", "\\*"))
 
 
 def test_the_pages_name_no_address_that_is_asked(folder):
