@@ -134,7 +134,7 @@ def report(
         raise click.UsageError(str(error)) from error
     except (ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    _say(reports.describe(sweep))
+    _say(comparison.describe(sweep))
     if compared is None:
         _say("No finished run recorded a figure, so there is nothing to compare.")
     else:

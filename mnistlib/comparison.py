@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlib import metrics, outcomes
+from mnistlib import metrics, outcomes, wording
 from mnistlib.outcomes import Outcome
 from mnistlib.results import Figure
 
@@ -78,6 +78,11 @@ class Sweep:
     grid: dict[str, list[Any]]
     runs: tuple[Run, ...]
 
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.folder.resolve().name
+
 
 @dataclass(frozen=True)
 class _Setting:
@@ -114,6 +119,20 @@ def load(folder: str | Path, known: Mapping[str, Outcome] | None = None) -> Swee
     points = _points(grid, found)
     runs = zip(names, points, found, strict=True)
     return Sweep(folder, notebook, grid, tuple(Run(*run) for run in runs))
+
+
+def describe(sweep: Sweep) -> str:
+    """Say in a sentence how many runs finished, failed and are missing."""
+    states = [run.status for run in sweep.runs]
+    counts = {status: states.count(status) for status in (*outcomes.STATUSES, MISSING)}
+    missing = "is missing" if counts[MISSING] == 1 else "are missing"
+    words = {"timeout": "ran out of time", MISSING: missing}
+    said = [
+        f"{count:,} {words.get(status, status)}"
+        for status, count in counts.items()
+        if count or status in ("finished", "failed", MISSING)
+    ]
+    return f"Of {len(states):,} run{'' if len(states) == 1 else 's'}, {wording.listed(said)}."
 
 
 def table(

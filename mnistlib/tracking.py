@@ -120,7 +120,7 @@ def _write(
         "mnistlib.hash": outcome.hash,
         "mnistlib.started": outcome.started,
         "mnistlib.status": outcome.status,
-        "mnistlib.sweep": sweep.folder.resolve().name,
+        "mnistlib.sweep": sweep.name,
         "mnistlib.error": outcome.error,
         "mnistlib.full MNIST": outcome.is_mnist,
         "mnistlib.cpu": outcome.cpu,

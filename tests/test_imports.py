@@ -20,9 +20,9 @@ LEVELS = {
         *("pages", "paper", "pendigits", "pictures", "questions", "results", "strokes"),
         *("touching", "writers"),
     },
-    1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes"},
+    1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes", "wording"},
     2: {"comparison", "handwriting", "inference", "loop", "models", "outliers", "saving"},
-    3: {"compiling", "diagrams", "folds", "plots", "scales", "tracking", "training"},
+    3: {"compiling", "diagrams", "folds", "plots", "scales", "summary", "tracking", "training"},
     4: {"recognizer"},
     5: {"batch", "evaluation", "webpage"},
     6: {"app", "cli", "report"},
@@ -50,7 +50,7 @@ WITHOUT_TENSORFLOW = sorted(
     LEVELS[0]
     | LEVELS[1]
     | {"comparison", "handwriting", "inference", "outliers"}
-    | {"plots", "tracking", "recognizer", "cli", "report"}
+    | {"plots", "recognizer", "report", "summary", "tracking", "cli"}
 )
 MODULES = {
     "mnistlib" if path.stem == "__init__" else path.stem: path.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from PIL import Image
 from small_sweep import failed, outcome
 from test_app import CHROMIUM, FLAGS, SHOTS, needs_browser
 
-from mnistlib import cli, comparison, report
+from mnistlib import cli, comparison, report, summary
 from mnistlib.results import Figure
 
 HOSTILE = "<script>document.title='taken'</script>"
@@ -303,7 +303,7 @@ def test_how_many_differ_is_worded():
             outcome({"A": number}, figures=(Figure("accuracy", values),))
             for number, values in enumerate(settings)
         ]
-        return report._which_differ(report.settings(runs))[0]
+        return summary._which_differ(report.settings(runs))[0]
 
     best, near, far = (0.90, 0.91, 0.92), (0.91, 0.90, 0.90), (0.50, 0.511, 0.52)
     assert "Every 95 % interval of a difference excludes zero." in said(best, far)
