@@ -94,7 +94,7 @@ def run(
 
 @main.command()
 @click.argument("folder", type=_FOLDER)
-@click.option("--figure", metavar="NAME", help="Compare by this figure. [default: see below]")
+@click.option("--figure", metavar="NAME", help="Compare by this figure. [default: see above]")
 @click.option(
     "--baseline",
     metavar="PARAM=VALUE,…",
@@ -128,8 +128,7 @@ def report(
             written += reports.summarize(folder, **given)
         if mlflow is not None:
             count, there = tracking.write(sweep, mlflow)
-            _say(f"MLflow: {count:,} runs written, {there:,} were there already")
-            written.append(Path(mlflow) / tracking.DATABASE)
+            written.append(Path(mlflow).expanduser() / tracking.DATABASE)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except (ImportError, OSError) as error:
@@ -139,8 +138,14 @@ def report(
         _say("No finished run recorded a figure, so there is nothing to compare.")
     else:
         _say(f"\n{reports.show_settings(compared)}\n")
+        if comparison.is_of_test_set(compared.attrs["figure"]):
+            _say("Note: the test set is not for choosing.", fg="yellow", err=True)
     for path in written:
         _say(f"Written: {_short(path.resolve())}")
+    if mlflow is not None:
+        store = Path(mlflow).expanduser().resolve() / tracking.DATABASE
+        _say(f"{count:,} runs are new in MLflow, {there:,} were there already. Look at them:")
+        _say(f"    mlflow ui --backend-store-uri sqlite:///{store}")
 
 
 @main.command()

@@ -208,6 +208,11 @@ def is_better_small(figure: Figure) -> bool:
     return bool(words & SMALL_NAMES) or figure.unit.lower() in SMALL_UNITS
 
 
+def is_of_test_set(figure: str) -> bool:
+    """Say whether a figure's name has the word "test" in it."""
+    return "test" in re.findall(r"[a-z]+", figure.lower())
+
+
 def settings(
     source: str | Path | Sweep | Sequence[Outcome],
     figure: str | None = None,

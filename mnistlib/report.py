@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import html
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -422,6 +423,7 @@ def _page(title: str, body: str, style: str = "") -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file completely or not at all."""
-    new = path.with_name(f".{path.name}.new")
+    # A sweep and `mnistlib report` may write at the same time.
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

@@ -6,7 +6,6 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +50,7 @@ def cells(sweep: Sweep, compared: pd.DataFrame | None, options: Mapping[str, Any
     if compared is None:
         made.append(Cell("No finished run recorded a figure, so there is nothing to compare."))
     else:
-        made += _comparison_cells(sweep, compared, options)
+        made += _comparison_cells(compared, options)
     if any(run.outcome and run.status != "finished" for run in sweep.runs):
         made += [
             Cell(
@@ -67,7 +66,7 @@ def cells(sweep: Sweep, compared: pd.DataFrame | None, options: Mapping[str, Any
     names = (
         "`runs` is a pandas data frame"
         if compared is None
-        else ("`runs` and `compared` are pandas data frames")
+        else "`runs` and `compared` are pandas data frames"
     )
     made.append(
         Cell(
@@ -78,9 +77,7 @@ def cells(sweep: Sweep, compared: pd.DataFrame | None, options: Mapping[str, Any
     return made
 
 
-def _comparison_cells(
-    sweep: Sweep, compared: pd.DataFrame, options: Mapping[str, Any]
-) -> list[Cell]:
+def _comparison_cells(compared: pd.DataFrame, options: Mapping[str, Any]) -> list[Cell]:
     figure = compared.attrs["figure"]
     given = "".join(f", {name}={value!r}" for name, value in options.items())
     made = [
@@ -183,7 +180,7 @@ def _about_the_figure(compared: pd.DataFrame) -> list[str]:
             + (f", with {wording.labels(compared)[0]}." if len(compared) > 1 else ".")
         )
     ]
-    if "test" in re.findall(r"[a-z]+", figure.lower()):
+    if comparison.is_of_test_set(figure):
         said.append(
             "**This figure was measured on the test set, and the test set is not for choosing.** "
             "If you take the best of these settings, you have used the test digits to choose it, "
@@ -195,6 +192,11 @@ def _about_the_figure(compared: pd.DataFrame) -> list[str]:
             f"A setting chosen as the best of {len(compared)} is flattered by the choice: part of "
             "what made it the best is luck, and with new seeds we should expect a somewhat worse "
             "mean. Run it again with seeds that it was not chosen by, and report those."
+            + (
+                " Measure it on the test set once, when nothing is left to choose."
+                if "validation" in figure.lower()
+                else ""
+            )
         )
     return said
 

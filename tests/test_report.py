@@ -246,7 +246,8 @@ def test_the_summary_says_what_was_run(folder):
         assert words in prose
     # 10, 11, …, 39 seconds without the missing run's 31.
     assert f"all runs together {(sum(range(10, 40)) - 31) / 60:.1f} minutes" in prose
-    assert "test set" not in prose
+    assert "Measure it on the test set once, when nothing is left to choose." in prose
+    assert "not for choosing" not in prose
 
 
 def test_the_sentences_hold_the_numbers_of_the_table(folder):
@@ -418,6 +419,15 @@ def test_the_command_without_a_summary(tmp_path):
     assert done.exit_code == 0
     assert "No finished run recorded a figure" in done.output
     assert not list(folder.glob("summary.*"))
+
+
+def test_the_command_warns_of_choosing_by_the_test_set(tmp_path):
+    figures = (Figure("latest accuracy", (0.5,)), Figure("mean test accuracy", (0.6,)))
+    folder = small_sweep.write(tmp_path / "s", {"A": [1]}, [outcome({"A": 1}, figures=figures)])
+    for figure, warned in (("mean test accuracy", True), ("latest accuracy", False)):
+        done = call(folder, "--no-summary", "--figure", figure)
+        assert done.exit_code == 0
+        assert ("the test set is not for choosing" in done.output) is warned
 
 
 @pytest.mark.parametrize(
