@@ -425,5 +425,8 @@ def _replace(path: Path, text: str) -> None:
     """Write a file completely or not at all."""
     # A sweep and `mnistlib report` may write at the same time.
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
