@@ -101,6 +101,9 @@ def _comparison_cells(compared: pd.DataFrame, options: Mapping[str, Any]) -> lis
     known = compared.attrs["parameters"]
     varying = [name for name in known if len(wording.in_order(compared[name])) > 1]
     numeric = [name for name in varying if wording.is_numeric(compared[name])]
+    lacking = ""
+    if not compared["n"].all():
+        lacking = " Settings without a value are left out, so the means are not of like settings."
     for place, name in enumerate(numeric):
         by = _line_parameter(compared, varying, name)
         option = f", by={by!r}" if by else ""
@@ -111,7 +114,12 @@ def _comparison_cells(compared: pd.DataFrame, options: Mapping[str, Any]) -> lis
         lines = f", one line for each value of {by}" if by else ""
         alt = f"Line plot of {figure} over {name}{lines}. {sentence}"
         made += [
-            Cell(heading + _md(sentence) + (over if others else "")),
+            Cell(
+                heading
+                + _md(sentence)
+                + (over if others else "")
+                + (lacking if len(varying) > 1 else "")
+            ),
             Cell(f"report.draw_parameter(compared, {name!r}{option});", code=True, alt=alt),
         ]
     return made

@@ -314,6 +314,18 @@ def test_how_many_differ_is_worded():
     assert "No other setting has two values with the same seeds" in said(best, (0.5,))
 
 
+def test_means_of_unlike_settings_are_said(tmp_path):
+    made = [outcome({"A": a, "B": b}) for a in (1, 2) for b in (1, 2)]
+    made[3] = outcome({"A": 2, "B": 2}, **failed())
+    for number, runs in enumerate(([*made[:3], outcome({"A": 2, "B": 2})], made)):
+        sweep = comparison.load(
+            small_sweep.write(tmp_path / f"s{number}", {"A": [1, 2], "B": [1, 2]}, runs)
+        )
+        cells = summary.cells(sweep, report.settings(sweep), {})
+        said = "not of like settings" in " ".join(cell.source for cell in cells)
+        assert said is bool(number)
+
+
 def test_options_reach_the_notebook(tmp_path):
     made = [
         outcome({"A": a, "S": s}, figures=(Figure("loss", (a + s / 7,), "nats"),))
