@@ -1,4 +1,4 @@
-"""The command line: the lessons run, networks trained and asked, pages, Kaggle's files.
+"""The command line: lessons run, sweeps reported, networks trained and asked, Kaggle's files.
 
 Imports without TensorFlow; only ``run`` loads papermill, and only what trains, or opens a network
 that Keras saved, loads TensorFlow.
@@ -10,17 +10,16 @@ import collections
 import contextlib
 import csv
 import dataclasses
-import importlib
 import io
 import itertools
 import json
 import os
+import re
 import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
@@ -31,6 +30,7 @@ from mnistlib import kaggle as kaggle_files
 
 if TYPE_CHECKING:
     from mnistlib.batch import Result
+    from mnistlib.comparison import Sweep
     from mnistlib.outcomes import Outcome
     from mnistlib.recognizer import Recognizer
 
@@ -94,7 +94,8 @@ def run(
 
     What is finished in the folder, with the same code and parameters, is not executed again.
     """
-    batch = _need_notebooks("mnistlib.batch")
+    with _needing_notebooks():
+        from mnistlib import batch
     given = dict(parameters)
     try:
         jobs = batch.plan(names, parameters=given, quick=quick, folder=folder or batch.FOLDER)
@@ -151,8 +152,9 @@ def sweep(
 
     Started again, it goes on: what is finished, with the same code and parameters, is kept.
     """
-    sweeps = _need_notebooks("mnistlib.sweep")
-    batch = _need_notebooks("mnistlib.batch")
+    with _needing_notebooks():
+        from mnistlib import batch
+        from mnistlib import sweep as sweeps
     try:
         path = notebook if Path(notebook).is_file() else batch.plan([notebook])[0].path
         grid = sweeps.read_grid(grid_path)
@@ -189,6 +191,62 @@ def sweep(
     if counts.keys() - {"finished"}:
         again = "the same command does those again that died"
         raise click.ClickException(f"not every run finished; {again}, --retry-failed the others")
+
+
+@main.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--figure", metavar="NAME", help="Compare by this figure. [default: see above]")
+@click.option(
+    "--baseline",
+    metavar="PARAM=VALUE,…",
+    help="Compare with this setting. [default: the best]",
+)
+@click.option("--no-summary", is_flag=True, help="Write no notebook, which takes a kernel.")
+@click.option(
+    "--mlflow",
+    type=click.Path(file_okay=False),
+    help="Write the runs into MLflow's database in this folder, too.",
+)
+def report(
+    folder: str, figure: str | None, baseline: str | None, no_summary: bool, mlflow: str | None
+) -> None:
+    """Report on a sweep's FOLDER: compare its settings, best first, and write the files.
+
+    Without --figure, settings are compared by the first figure that has "validation" in its name,
+    else by the first. Written: report.csv, report.html, summary.ipynb and summary.html.
+    """
+    from mnistlib import comparison, tracking
+    from mnistlib import report as reports
+
+    try:
+        sweep = comparison.load(folder)
+        given = {"figure": figure, "baseline": _assignments(baseline, sweep)}
+        compared = None
+        if figure or baseline or comparison.choose_figure(sweep.runs):
+            compared = reports.settings(sweep, **given)
+        written = [*reports.write_live(sweep)]
+        if not no_summary:
+            written += reports.summarize(folder, **given)
+        if mlflow is not None:
+            count, there = tracking.write(sweep, mlflow)
+            written.append(Path(mlflow).expanduser() / tracking.DATABASE)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except (ImportError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    _say(comparison.describe(sweep))
+    if compared is None:
+        _say("No finished run recorded a figure, so there is nothing to compare.")
+    else:
+        _say(f"\n{reports.show_settings(compared)}\n")
+        if comparison.is_of_test_set(compared.attrs["figure"]):
+            _say("Note: the test set is not for choosing.", fg="yellow", err=True)
+    for path in written:
+        _say(f"Written: {_short(path.resolve())}")
+    if mlflow is not None:
+        store = Path(mlflow).expanduser().resolve() / tracking.DATABASE
+        _say(f"{count:,} runs are new in MLflow, {there:,} were there already. Look at them:")
+        _say(f"    mlflow ui --backend-store-uri sqlite:///{store}")
 
 
 @main.command()
@@ -430,12 +488,14 @@ def kaggle(
         raise click.ClickException(str(error)) from error
 
 
-def _need_notebooks(module: str) -> ModuleType:
+@contextlib.contextmanager
+def _needing_notebooks() -> Iterator[None]:
+    """Say of a missing import what to install."""
     try:
-        return importlib.import_module(module)
+        yield
     except ImportError as error:
         raise click.ClickException(
-            f"{error}. Running notebooks needs: pip install papermill ipykernel filelock"
+            f"{error}. Running notebooks needs: pip install papermill ipykernel filelock psutil"
         ) from error
 
 
@@ -471,6 +531,25 @@ def _leave(ends: Sequence[tuple[int, str]], done: str) -> None:
         code, reason = ends[0]
         _say(f"{reason}: {done} finished and kept. The same command goes on.", err=True)
         sys.exit(code)
+
+
+def _assignments(given: str | None, sweep: Sweep) -> dict[str, str] | None:
+    """Read ``PARAM=VALUE,…``; a value may hold commas, but not one before a parameter's name."""
+    if given is None:
+        return None
+    names = "|".join(re.escape(name) for name in sweep.grid)
+    parts = re.split(rf",\s*(?=(?:{names})\s*=)", given) if names else [given]
+    found = {}
+    for part in parts:
+        name, sign, value = part.partition("=")
+        if not sign:
+            known = ", ".join(sweep.grid) or "none"
+            raise ValueError(
+                f"--baseline must be PARAM=VALUE,… with parameters of the grid: {known}; received "
+                f"{given!r}"
+            )
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _of_the_page(error: ImportError | OSError) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
-from mnistlib.metrics import Calibration
+from mnistlib.metrics import Calibration, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,16 @@ def use_style() -> None:
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """Give ``ax`` itself, or the ``Axes`` of a new figure of this size, in inches."""
     return plt.subplots(figsize=size)[1] if ax is None else ax
+
+
+def plain(words: str) -> str:
+    """Keep matplotlib from reading a dollar sign as the begin of a formula."""
+    return words.replace("$", r"\$")
+
+
+def wrapped(words: str, *, width: int = 36) -> str:
+    """Break words into lines of so many characters, as ``plain`` ones."""
+    return "\n".join(textwrap.wrap(plain(words), width)) or " "
 
 
 def table(frame: pd.DataFrame, *, title: str, formats: Mapping[str, str] | None = None) -> Styler:
@@ -448,6 +459,47 @@ def comparison(
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     ax.grid(axis="x")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
+def intervals(
+    values: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    xlabel: str,
+    percent: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw values row by row, with their mean and, of two or more, its 95 % interval (Student's t).
+
+    Args:
+        values: Name → one value, or one for each seed.
+        title: What to see.
+        xlabel: What the values are, with their unit.
+        percent: Whether they are shares, 0–1, to be written in per cent.
+        ax: Where to draw.
+    """
+    names = [wrapped(name) for name in values]
+    lines_needed = sum(max(2, name.count("\n") + 1) for name in names)
+    ax = axes_or_new(ax, (8, 0.2 * lines_needed + 1.4))
+    for row, several in enumerate(values.values()):
+        # Below the mean, which would hide them.
+        ax.plot(several, [row + 0.28] * len(several), "o", color="0.5", ms=3.5)
+        ax.plot(np.mean(several), row, "D", color=PALETTE[0], ms=6)
+        if len(several) > 1:
+            of_mean = paired_difference(several, np.zeros(len(several)))
+            ax.plot([of_mean.low, of_mean.high], [row, row], "-", color=PALETTE[0], lw=2)
+    ax.plot([], [], "o", color="0.5", ms=3.5, label="one value")
+    ax.plot([], [], "-D", color=PALETTE[0], ms=6, label="mean, 95 % interval")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set(title=wrapped(title, width=60), xlabel=wrapped(xlabel, width=60))
+    ax.xaxis.get_major_locator().set_params(nbins=5)
+    if percent:
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(axis="x")
+    # Half an inch below the axis, under its numbers and name.
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.5 / (0.2 * lines_needed)), ncols=2)
     return ax
 
 

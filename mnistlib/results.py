@@ -51,10 +51,10 @@ class Figure:
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     def __str__(self) -> str:
-        shown = _words(self.value, self.unit)
+        shown = in_words(self.value, self.unit)
         if self.sd is None:
             return f"{self.name}: {shown} {self.unit}"
-        spread = f"± {_words(self.sd, self.unit)} {self.unit} ({len(self.values)} {self.each})"
+        spread = f"± {in_words(self.sd, self.unit)} {self.unit} ({len(self.values)} {self.each})"
         return f"{self.name}: {shown} {spread}"
 
     __repr__ = __str__
@@ -108,7 +108,7 @@ class Bound:
 
     def words(self, unit: str) -> str:
         """Word the bound in the unit of its figure: "at least 97.50 %"."""
-        return f"{self.kind} {_words(self.limit, unit)} {unit}"
+        return f"{self.kind} {in_words(self.limit, unit)} {unit}"
 
 
 def record(
@@ -244,7 +244,7 @@ def check(
             )
         elif not bound.holds(recorded[name].value):
             figure = recorded[name]
-            shown, limit = (_words(number, figure.unit) for number in (figure.value, bound.limit))
+            shown, limit = (in_words(number, figure.unit) for number in (figure.value, bound.limit))
             # Rounded to the digits shown, a near miss would read like the bound itself.
             exact = f", unrounded {figure.value!r}" if shown == limit else ""
             faults.append(
@@ -297,14 +297,15 @@ def benchmarks() -> dict[str, list[dict]]:
     )
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _words(value: float, unit: str) -> str:
+def in_words(value: float, unit: str) -> str:
+    """Write a value of a figure, without its unit: a share 0.97813 → ``"97.81"``."""
     if unit == "%":
         return f"{100 * value:.2f}"
     return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _ran_on_mnist(outputs: Iterable[Mapping[str, Any]]) -> bool | None:

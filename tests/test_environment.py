@@ -19,8 +19,8 @@ CONSTRAINTS = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").spl
 # conda-forge splits these: the base package is what the package index has, without extra software.
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "seaborn-base": "seaborn"}
 
-# What `make install` installs: everything but the benchmarks' peers.
-INSTALLED = [extra for name, extra in EXTRAS.items() if name != "bench"]
+# What `make install` installs: everything but the benchmarks' peers and MLflow.
+INSTALLED = [extra for name, extra in EXTRAS.items() if name not in ("bench", "mlflow")]
 ALL = [*PROJECT["dependencies"], *itertools.chain(*INSTALLED)]
 
 

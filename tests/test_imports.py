@@ -16,16 +16,25 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "folders", "forms", "kaggle", "kept", "lines", "metrics"),
-        *("pages", "paper", "pendigits", "pictures", "questions", "results", "strokes"),
-        *("touching", "writers"),
+        *("_rules", "data", "drawing", "folders", "forms", "kaggle", "kept", "kernels", "lines"),
+        *("metrics", "pages", "paper", "parameters", "pendigits", "pictures", "questions"),
+        *("results", "strokes", "touching", "writers"),
     },
-    1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
-    2: {"handwriting", "inference", "loop", "models", "outliers", "saving"},
-    3: {"compiling", "diagrams", "folds", "plots", "scales", "training"},
+    1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes", "wording"},
+    2: {
+        "comparison",
+        "execution",
+        "handwriting",
+        "inference",
+        "loop",
+        "models",
+        "outliers",
+        "saving",
+    },
+    3: {"compiling", "diagrams", "folds", "plots", "scales", "summary", "tracking", "training"},
     4: {"recognizer"},
     5: {"batch", "evaluation", "webpage"},
-    6: {"app", "cli"},
+    6: {"app", "cli", "report", "sweep"},
     7: {"__main__"},
 }
 SAME_LEVEL = {
@@ -43,11 +52,15 @@ SAME_LEVEL = {
     "training": {"compiling"},
     "diagrams": {"plots"},
     "folds": {"training"},
-    "cli": {"app"},
+    "cli": {"app", "report", "sweep"},
+    "sweep": {"report"},
 }
 LEVEL = {module: number for number, modules in LEVELS.items() for module in modules}
 WITHOUT_TENSORFLOW = sorted(
-    LEVELS[0] | LEVELS[1] | {"handwriting", "inference", "outliers", "plots", "recognizer", "cli"}
+    LEVELS[0]
+    | LEVELS[1]
+    | {"batch", "comparison", "execution", "handwriting", "inference", "outliers", "plots"}
+    | {"recognizer", "report", "summary", "sweep", "tracking", "webpage", "cli"}
 )
 MODULES = {
     "mnistlib" if path.stem == "__init__" else path.stem: path.read_text(encoding="utf-8")

@@ -191,3 +191,22 @@ def test_trade_off_places_networks_by_seconds_and_mistakes():
     assert (*one[0], *two[0]) == pytest.approx((10, 0.01, 100, 0.005))
     assert [text.get_text() for text in ax.texts] == ["course", "one", "two"]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_intervals_show_every_value_the_mean_and_students_interval():
+    from scipy import stats
+
+    values = {"a": (0.90, 0.92, 0.94), "one": (0.5,), "$x$ " * 20: (0.1, 0.2)}
+    ax = plots.intervals(values, title="Which?", xlabel="accuracy")
+    drawn = [line for line in ax.lines if len(line.get_xdata())]
+    assert list(drawn[0].get_xdata()) == [0.90, 0.92, 0.94]
+    assert drawn[1].get_xdata().item() == pytest.approx(0.92)
+    reach = stats.sem(values["a"]) * stats.t.ppf(0.975, 2)
+    assert list(drawn[2].get_xdata()) == pytest.approx([0.92 - reach, 0.92 + reach])
+    # Of one value there is no interval.
+    assert [len(line.get_xdata()) for line in drawn] == [3, 1, 2, 1, 1, 2, 1, 2]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[:2] == ["a", "one"]
+    assert "\n" in names[2]
+    assert ax.yaxis_inverted()
+    ax.figure.canvas.draw()
