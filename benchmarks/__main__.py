@@ -32,7 +32,10 @@ KEPT = FOLDER.parent / "runs" / "benchmarks"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One call of a function of ``measure`` or ``peers``, filed under ``name``."""
+    """One call of a function of ``measure`` or ``peers``, filed under ``name``.
+
+    ``needs`` names the packages without which it is not run, apart by spaces.
+    """
 
     name: str
     function: str
@@ -126,6 +129,15 @@ def answers() -> Iterator[Measurement]:
             yield Measurement(f"one picture: {way}", "answered", {"way": way})
 
 
+def runtimes() -> Iterator[Measurement]:
+    """List what the shipped network costs in NumPy, and in the runtimes made for answering."""
+    needs = {"ONNX Runtime": "onnxruntime tf2onnx", "LiteRT": "ai_edge_litert"}
+    for _ in range(7):
+        for way in report.RUNTIMES:
+            own = {"way": way}
+            yield Measurement(f"runtime: {way}", "runtime", own, "peers", needs.get(way))
+
+
 def lessons() -> Iterator[Measurement]:
     """List the lessons, whose seconds the teacher's guide names."""
     for path in sorted((FOLDER.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")):
@@ -148,8 +160,10 @@ def run(plan: str, measurements: list[Measurement]) -> dict:
     progress = tqdm(missing, unit="measurement", mininterval=0, disable=not missing)
     for one in progress:
         progress.set_description(one.name)
-        if one.needs and importlib.util.find_spec(one.needs) is None:
-            progress.write(f"not run: {one.name} needs {one.needs}, which is not installed")
+        packages = (one.needs or "").split()
+        absent = [name for name in packages if importlib.util.find_spec(name) is None]
+        if absent:
+            progress.write(f"not run: {one.name} needs {absent[0]}, which is not installed")
             continue
         figures = measure(one)
         progress.write(f"{one.name}: {figures}")
@@ -200,7 +214,7 @@ def write(results: dict, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
-    plans = (quick, steps, full, hands, writers, recognizer, answers, lessons)
+    plans = (quick, steps, full, hands, writers, recognizer, answers, runtimes, lessons)
     chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()
     if unknown:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import main
+from benchmarks.measure import import_time, main
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # What tutorials end with: no preparation but size and polarity.
 KERAS_SCRIPT = """
@@ -135,6 +144,172 @@ def keras_io_convnet(*, epochs: int = 15, seed: int = 0, one_cycle: bool = False
     own = {"batch_size": 128, "validation_split": 0.1}
     network.fit(x, y, epochs=epochs, verbose=0, callbacks=[watch], **own)
     return {"seconds": curve[-1][0], "accuracy": curve[-1][1], "curve": curve}
+
+
+def runtime(way: str, *, calls: int = 100, agreeing: int = 1_000, digits: int = 10_000) -> dict:
+    """Measure what answers with the shipped network in one runtime; each part in a fresh process.
+
+    Args:
+        way: A key of ``RUNTIMES``.
+        calls: How often the warm runtime answers, for the median.
+        agreeing: On how many test digits its answers are compared with those of NumPy.
+        digits: How many test digits it answers in a row, in batches of 500.
+
+    Returns:
+        ``import``, of the runtime over numpy (absent for NumPy itself); ``seconds`` of a whole
+        process that prepares one picture and names its digit; of ``answer`` and ``digits`` as in
+        ``answering``; and ``megabytes`` on disk of the runtime and of what only it needs.
+    """
+    from PIL import Image
+
+    from mnistlib import drawing
+
+    _, module, package = RUNTIMES[way]
+    figures: dict = {"megabytes": _installed(package), "version": _version(package)}
+    if module:
+        figures["import"] = import_time(module)["seconds"]
+    with tempfile.TemporaryDirectory() as folder:
+        picture, network = Path(folder) / "seven.png", str(export(way, Path(folder)))
+        Image.fromarray(drawing.strokes(7, 2)).save(picture)
+        code = "import sys; from benchmarks.peers import name_digit; name_digit(*sys.argv[1:])"
+        command = [sys.executable, "-c", code, way, network, str(picture)]
+        start = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        figures["seconds"] = time.perf_counter() - start
+        asked = {"way": way, "path": network, "calls": calls, "agreeing": agreeing}
+        written = Path(folder) / "figures.json"
+        command = [sys.executable, "-m", "benchmarks.peers", "answering"]
+        command += [json.dumps(asked | {"digits": digits}), str(written)]
+        subprocess.run(command, cwd=ROOT, check=True)
+        return figures | json.loads(written.read_text())
+
+
+def export(way: str, folder: Path) -> Path:
+    """Write the shipped network, with the same weights, as a runtime takes it."""
+    from mnistlib import inference, models, recognizer
+
+    if way == "NumPy":
+        return recognizer.SHIPPED
+    network, about = inference.load(recognizer.SHIPPED)
+    model = models.build(about["network"])
+    model.set_weights([weight for layer in network.layers for weight in layer.weights])
+    form, ending = {"ONNX Runtime": ("onnx", "onnx"), "LiteRT": ("litert", "tflite")}[way]
+    path = folder / f"network.{ending}"
+    model(np.zeros((1, 28, 28), np.uint8))  # Keras exports to ONNX only what was called.
+    model.export(path, format=form, verbose=False)
+    return path
+
+
+def name_digit(way: str, path: str, picture: str) -> None:
+    """Do what a small program would: prepare a picture, open the network, answer."""
+    from mnistlib import inference, preprocess
+
+    image = preprocess.to_mnist(picture)
+    predict = RUNTIMES[way][0](path)
+    print(inference.predict_tta(predict, image[None], shifts=1).argmax())
+
+
+def answering(way: str, path: str, *, calls: int, agreeing: int, digits: int) -> dict:
+    """Time the warm runtime, and compare its answers with those of NumPy.
+
+    Returns:
+        Seconds of an ``answer`` to one digit in the nine places of ``predict_tta``, and of the
+        ``digits``; the share of the ``agreeing`` digits that gets the ``same`` answer; and how far
+        ``apart`` the probabilities are at most.
+    """
+    from mnistlib import data, inference, recognizer
+
+    images = data.load("mnist").x_test
+    predict = RUNTIMES[way][0](path)
+    asked = images[:agreeing]
+    given, expected = predict(asked), inference.load(recognizer.SHIPPED)[0].predict(asked)
+    seconds = []
+    for number in range(-10, calls):
+        one = images[number : number + 1] if number >= 0 else images[:1]
+        start = time.perf_counter()
+        inference.predict_tta(predict, one, shifts=1)
+        if number >= 0:  # What came before warmed it up.
+            seconds.append(time.perf_counter() - start)
+    predict(images[:500])
+    start = time.perf_counter()
+    for first in range(0, digits, 500):
+        predict(images[first : min(first + 500, digits)])
+    return {
+        "answer": float(np.median(seconds)),
+        "digits": time.perf_counter() - start,
+        "same": float((given.argmax(axis=1) == expected.argmax(axis=1)).mean()),
+        "apart": float(np.abs(given - expected).max()),
+    }
+
+
+def _by_numpy(path: str) -> Callable[[np.ndarray], np.ndarray]:
+    from mnistlib import inference
+
+    return inference.load(path)[0].predict
+
+
+def _by_onnx(path: str) -> Callable[[np.ndarray], np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: images})[0]
+
+
+def _by_litert(path: str) -> Callable[[np.ndarray], np.ndarray]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    # It would take one core; the others take all.
+    interpreter = Interpreter(path, num_threads=os.cpu_count())
+    (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    shape = None
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        nonlocal shape
+        if images.shape != shape:
+            interpreter.resize_tensor_input(given["index"], images.shape)
+            interpreter.allocate_tensors()
+            shape = images.shape
+        interpreter.set_tensor(given["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(answer["index"])
+
+    return predict
+
+
+RUNTIMES = {
+    "NumPy": (_by_numpy, None, "numpy"),
+    "ONNX Runtime": (_by_onnx, "onnxruntime", "onnxruntime"),
+    "LiteRT": (_by_litert, "ai_edge_litert.interpreter", "ai-edge-litert"),
+}
+"""What can answer → how it opens a network, the module that it imports, its package."""
+
+
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
+def _installed(package: str) -> float:
+    """Add up the files of a package and of all that it requires, numpy only if asked for; MB."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found, waiting, size = set(), [package], 0
+    while waiting:
+        name = waiting.pop()
+        if name in found or (name == "numpy" and package != "numpy"):
+            continue
+        found.add(name)
+        distribution = importlib.metadata.distribution(name)
+        for file in distribution.files or []:
+            path = Path(distribution.locate_file(file))
+            # Bytecode is there or not, as it happens.
+            size += path.stat().st_size if path.is_file() and path.suffix != ".pyc" else 0
+        for line in distribution.requires or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                waiting.append(canonicalize_name(needed.name))
+    return size / 1e6
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ CONVNET = "keras.io mnist_convnet"
 ALONE = "MNIST alone"
 LEARNED = (ALONE, "MNIST and 30 writers")
 ANSWERING = ("mnistlib predict", "mnistlib predict --model, of Keras", "a plain Keras script")
+RUNTIMES = ("NumPy", "ONNX Runtime", "LiteRT")
 DIVIDED = "dense_128, validation digits set aside"
 LONGER_EPOCHS = 10
 MINING = "cnn_fast, hard example mining"
@@ -36,6 +37,7 @@ def table(results: dict) -> str:
         "writers": _writers,
         "recognizer": _recognizer,
         "answers": _answers,
+        "runtimes": _runtimes,
         "lessons": _lessons,
     }
     for plan, rows in plans.items():
@@ -202,6 +204,27 @@ def _answers(results: dict):
             times = ratio(results, name, f"one picture: {ANSWERING[0]}")
             longer = "" if way == ANSWERING[0] else f", {times:.0f} times as long"
             yield f"{name}, whole process", f"{seconds(results, name):.2f} s{longer}"
+
+
+def _runtimes(results: dict):
+    for way in RUNTIMES:
+        if runs := results.get(f"runtime: {way}"):
+            middle = {
+                name: float(np.median([run[name] for run in runs if name in run] or [0]))
+                for name in ("import", "seconds", "answer", "digits", "megabytes")
+            }
+            whole, size = [run["seconds"] for run in runs], f"{middle['megabytes']:.0f} MB"
+            parts = [
+                f"whole process for one picture {middle['seconds']:.2f} s "
+                f"({min(whole):.2f}–{max(whole):.2f})",
+                f"nine views of a digit {1000 * middle['answer']:.2f} ms",
+                f"10,000 digits {middle['digits']:.2f} s",
+            ]
+            if way == RUNTIMES[0]:
+                parts.append(f"{size} installed, which all need")
+            else:
+                parts += [f"import {1000 * middle['import']:.0f} ms", f"{size} more installed"]
+            yield f"runtime: {way} {runs[0]['version']}", "; ".join(parts)
 
 
 def _lessons(results: dict):

@@ -40,7 +40,8 @@ _FOLDER = click.Path(exists=True, file_okay=False)
 _MODEL = click.option(
     "--model",
     type=_FILE,
-    help="A network that `mnistlib train` wrote. [default: the one in the package]",
+    help="A network that `mnistlib train` wrote, or any Keras classifier of the ten digits. "
+    "[default: the one in the package]",
 )
 
 
@@ -257,7 +258,7 @@ def report(
     show_default=True,
     help="A network of mnistlib.models: dense_128, dense_best, cnn, cnn_fast, cnn_best, …",
 )
-@click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, at least 8]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, at least 12]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @click.option("--mnist-alone", is_flag=True, help="Don't learn from the pen strokes of pendigits.")
 @click.option(
@@ -426,6 +427,8 @@ def app(model: str | None, host: str, port: int | None) -> None:
 def webpage(model: str | None, about: str | None, out: str) -> None:
     """Write a page that reads drawn digits in any browser: one file, no server, no internet."""
     _check_goal(out)
+    if Path(out).suffix not in (".html", ".htm"):
+        raise click.UsageError(f"--out must end in .html; received {out!r}")
 
     from mnistlib import webpage as page
 

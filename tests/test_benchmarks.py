@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import measure, report
+from benchmarks import measure, peers, report
 from mnistlib import drawing, models, outliers, pages
 from mnistlib.metrics import percent
 from mnistlib.results import benchmarks as recorded
@@ -73,11 +73,17 @@ def test_absent_peer_is_named_as_not_run(record, capsys):
     assert "not run: a peer needs no_such_package" in out.out + out.err
 
 
-def test_plans_name_functions_that_exist():
-    from benchmarks import peers
+def test_a_peer_that_needs_several_packages_is_not_run_if_one_is_absent(record, capsys):
+    plan = [benchmarks.Measurement("a peer", "runtime", {}, "peers", "numpy no_such_package")]
+    assert "a peer" not in benchmarks.run("runtimes", plan)
+    out = capsys.readouterr()
+    assert "not run: a peer needs no_such_package" in out.out + out.err
 
+
+def test_plans_name_functions_that_exist():
     plans = (benchmarks.quick, benchmarks.steps, benchmarks.full, benchmarks.hands)
-    for plan in (one for listed in (*plans, benchmarks.recognizer) for one in listed()):
+    plans += (benchmarks.recognizer, benchmarks.answers, benchmarks.runtimes)
+    for plan in (one for listed in plans for one in listed()):
         assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
 
 
@@ -185,6 +191,58 @@ def test_recognizer_reads_whole_numbers_on_pages_and_forms():
     runs = [run["pages"]["all but touching"] for run in RECORD[f"recognizer, {report.LEARNED[1]}"]]
     assert sum(run["numbers_right"] for run in runs) >= 0.93 * sum(run["numbers"] for run in runs)
     assert sum(run["digits_right"] for run in runs) >= 0.96 * sum(run["digits"] for run in runs)
+
+
+def test_readme_says_of_the_runtimes_what_was_recorded():
+    """Why NumPy answers: the same answers, and one picture takes no longer."""
+    runs = {way: RECORD[f"runtime: {way}"] for way in report.RUNTIMES}
+    assert {len(repeated) for repeated in runs.values()} == {7}
+    for one in (one for repeated in runs.values() for one in repeated):
+        assert one["same"] == 1
+        assert one["apart"] < 1e-5
+
+    def middle(what):
+        return [np.median([one[what] for one in runs[way]]) for way in report.RUNTIMES]
+
+    (whole, onnx, litert), (ours, _, quickest) = middle("seconds"), middle("answer")
+    assert abs(whole / litert - 1) < 0.05
+    assert 1.05 < onnx / whole < 1.3
+    digits, by_onnx, by_litert = middle("digits")
+    assert (round(digits / by_onnx), round(digits / by_litert)) == (5, 7)
+    _, more, less = middle("megabytes")
+    readme = (report.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert f"in {1000 * quickest:.2f} ms and NumPy in {1000 * ours:.2f} ms" in readme
+    assert f"the other {less:.0f} or {more:.0f} MB" in readme
+
+
+@pytest.mark.parametrize("way", report.RUNTIMES)
+def test_a_runtime_answers_with_the_shipped_network(way, mnist):
+    """ONNX Runtime and LiteRT where they are installed; in processes of their own."""
+    (needs,) = {one.needs for one in benchmarks.runtimes() if one.keywords["way"] == way}
+    for package in (needs or "").split():
+        pytest.importorskip(package)
+    few = {"way": way, "calls": 3, "agreeing": 20, "digits": 600}
+    figures = benchmarks.measure(benchmarks.Measurement(way, "runtime", few, "peers"))
+    assert figures["same"] == 1
+    assert figures["apart"] < 1e-5
+    assert 0 < figures["answer"] < figures["seconds"] < 60
+    assert ("import" in figures) == (way != "NumPy")
+
+
+def test_size_of_a_runtime_counts_what_it_requires_and_not_numpy(tmp_path, monkeypatch):
+    for name, requires, size in (
+        ("runtime_a", ["runtime-b; python_version >= '3'", "numpy"], 1_000_000),
+        ("runtime_b", ["runtime-a", "absent; extra == 'gpu'"], 500_000),
+    ):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (tmp_path / f"{name}.py").write_bytes(b" " * size)
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0"]
+        lines += [f"Requires-Dist: {other}" for other in requires]
+        (info / "METADATA").write_text("\n".join(lines))
+        (info / "RECORD").write_text(f"{name}.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert peers._installed("runtime-a") == 1.5
 
 
 def test_readme_of_the_benchmarks_shows_the_recorded_tables():

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 from small_series import PARAMETERS, RECORDS, write_bounds, write_notebook, write_series
 
-from mnistlib import cli, data, drawing, kaggle
+from mnistlib import cli, data, drawing, kaggle, recognizer
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(sysconfig.get_path("scripts")) / "mnistlib"
@@ -514,7 +514,20 @@ def test_webpage_is_written_with_a_network_of_ones_own(mnistlib, trained, tmp_pa
     assert "My own." in (tmp_path / "mine.html").read_text(encoding="utf-8")
 
 
-def test_webpage_refuses_a_folder_that_is_not_there(mnistlib):
-    done = mnistlib("webpage", "--out", "none/mine.html")
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("none/mine.html", "there is no folder"),
+        ("mine.txt", "--out must end in .html; received 'mine.txt'"),
+    ],
+)
+def test_webpage_refuses_to_write_elsewhere(mnistlib, tmp_path, out, words):
+    done = mnistlib("webpage", "--out", out)
     assert done.returncode == 2
-    assert "there is no folder" in done.stderr
+    assert words in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_train_names_the_epochs_it_trains_by_default():
+    shown = CliRunner().invoke(cli.main, ["train", "--help"]).output
+    assert f"at least {recognizer._EPOCHS}]" in " ".join(shown.split())

@@ -75,6 +75,19 @@ def test_constraints_satisfy_every_bound(requirement):
         assert requirement.specifier.contains(exact.version)
 
 
+def test_wheel_gets_every_folder_of_the_package_and_what_is_no_code():
+    """setuptools guesses at folders that are not listed, and announces that it will stop."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = listed["tool"]["setuptools"]
+    files = [path for path in (ROOT / "mnistlib").rglob("*") if path.is_file()]
+    files = [path.relative_to(ROOT) for path in files if path.suffix not in (".py", ".pyc")]
+    assert {path.parent.name for path in files} == {"mnistlib", "lessons"}
+    for path in files:
+        package = ".".join(path.parent.parts)
+        assert package in listed["packages"]
+        assert any(path.match(pattern) for pattern in listed["package-data"][package]), path
+
+
 def test_citation_says_the_same_as_pyproject_and_the_licence():
     # As a text: YAML would read a version 1.0 as a number.
     assert CITATION["version"] == PROJECT["version"]

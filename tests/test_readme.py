@@ -54,7 +54,7 @@ def test_every_command_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     made = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE))
-    assert {"run", "test"} <= made <= targets
+    assert {"run", "test", "install"} <= made <= targets
     called = set(re.findall(r"\.venv/bin/mnistlib ([a-z]+)", README))
     assert {"app", "predict"} <= called
     for name in called:
@@ -64,7 +64,9 @@ def test_every_command_exists():
 def test_pictures_have_alternative_text():
     local = {target: text for text, target in re.findall(r"!\[([^]]*)\]\((\.github/.+?)\)", PROSE)}
     local |= re.findall(r'<img src="(.+?)" width="\d+" alt="(.+?)">', PROSE)
-    assert set(local) == {f".github/{name}.png" for name in ("mistakes", "app", "stages")}
+    assert set(local) == {
+        f".github/{name}.png" for name in ("mistakes", "app", "stages", "webpage")
+    }
     for target, text in local.items():
         assert len(text.split()) >= 10, target
 

@@ -1,17 +1,29 @@
 """The page without a server, opened from disk in a real Chromium."""
 
 import base64
+import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.interpolate import CubicSpline
 from test_app import CHROMIUM, FLAGS, SHOTS, THREE, needs_browser
 
 from mnistlib import data, models, pendigits, preprocess, recognizer, webpage
 
 pytestmark = needs_browser
+IN_README = Path(__file__).parent.parent / ".github" / "webpage.png"
 DESKTOP, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
+# Two strokes of a 4 as one writes it, as shares of the pad.
+FOUR = [
+    CubicSpline(range(len(places)), places)(np.linspace(0, len(places) - 1, 30))
+    for places in (
+        [(0.42, 0.2), (0.36, 0.36), (0.3, 0.53), (0.45, 0.56), (0.68, 0.52)],
+        [(0.58, 0.34), (0.57, 0.5), (0.55, 0.66), (0.52, 0.84)],
+    )
+]
 # As pad.js draws.
 DRAW = """(paths) => {
     const pen = paper.getContext("2d");
@@ -176,6 +188,34 @@ def test_a_drawn_three_is_read_while_it_is_drawn(opened, address, name, viewport
     page.screenshot(path=SHOTS / f"webpage-{name}.png", full_page=True)
 
 
+def rough(picture):
+    """A picture's grey in squares of 20 pixels: fonts and edges differ between machines."""
+    grey = np.asarray(Image.open(picture).convert("L"), float)
+    rows, columns = (length // 20 for length in grey.shape)
+    cut = grey[: rows * 20, : columns * 20]
+    return cut.reshape(rows, 20, columns, 20).mean(axis=(1, 3))
+
+
+def test_the_readme_shows_the_page_as_it_is(opened, address):
+    """If the page has changed, copy runs/screenshots/webpage.png to .github, and look at it."""
+    page = opened(address, {"width": 840, "height": 1010})
+    for stroke in FOUR:
+        draw(page, stroke)
+    assert answer(page) == "4"
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / "webpage.png")
+    now, shown = rough(SHOTS / "webpage.png"), rough(IN_README)
+    assert now.shape == shown.shape
+    assert np.abs(now - shown).mean() < 1.5
+    assert IN_README.stat().st_size <= 150_000
+    # Another digit on the pad would have been noticed.
+    page.click("button.clear")
+    draw(page, THREE)
+    assert answer(page) == "3"
+    other = rough(io.BytesIO(page.screenshot()))
+    assert np.abs(other - shown).mean() > 3
+
+
 def test_a_finger_draws(opened, address):
     page = opened(address, PHONE, has_touch=True)
     touch = page.context.new_cdp_session(page)
@@ -234,6 +274,8 @@ def test_it_works_inside_an_iframe(opened, address, tmp_path):
 
 def test_the_page_is_small_and_names_no_address():
     text = webpage.build(recognizer.shipped())
+    readme = (IN_README.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"one file of {len(text.encode()) / 1000:.0f} kB" in readme
     assert len(text.encode()) < 1_000_000
     assert re.findall(r"https?://|src=|@import|url\(", text) == []
     assert "pendigits" in text
