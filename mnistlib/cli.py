@@ -189,7 +189,7 @@ def sweep(
         _say(f"{folder}: {', '.join(f'{count} {status}' for status, count in counts.items())}")
         _say(f"One line a run: {folder / 'report.html'}; compare: mnistlib report {folder}")
     _leave(ends, f"{counts.total() - counts['died']} of {len(planned)} runs")
-    if counts.keys() - {"finished"}:
+    if counts["finished"] < len(planned):
         again = "the same command does those again that died"
         raise click.ClickException(f"not every run finished; {again}, --retry-failed the others")
 

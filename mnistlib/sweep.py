@@ -16,12 +16,14 @@ import re
 import tarfile
 import tempfile
 import threading
+import uuid
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import joblib
+import nbformat
 import yaml
 
 from mnistlib import execution, outcomes, report
@@ -235,28 +237,44 @@ def _on_cluster(
     timeout: float | None,
 ) -> Iterator[tuple[str, Outcome]]:
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker, as_completed
     except ImportError as error:
         raise ValueError(f"cluster needs: pip install distributed ({error})") from error
     try:
-        client = Client(address, timeout=10, set_as_default=True)
+        client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"cluster must be the address of a Dask scheduler that answers, as "
             f"tcp://10.0.0.1:8786; received {address!r}: {error}"
         ) from error
-    with client, joblib.parallel_config(backend="dask", wait_for_workers_timeout=60):
-        texts = {name: job.path.read_text(encoding="utf-8") for name, job in missing.items()}
-        tasks = (
-            joblib.delayed(_execute_there)(
-                name, job, texts[name], execution.library(), threads, timeout
+    # Not through joblib's backend: while one worker alone has arrived, it runs everything here.
+    with client, client.as_current():
+        futures = [
+            client.submit(
+                *(_execute_there, name, job, _without_outputs(job.path)),
+                *(execution.library(), threads, timeout),
+                key=f"{name}-{uuid.uuid4().hex}",
+                pure=False,
             )
             for name, job in missing.items()
-        )
-        for name, outcome, packed in joblib.Parallel(return_as="generator_unordered")(tasks):
-            # A path of the worker's must not decide whether the run is done again.
-            outcome = replace(outcome, hash=execution.fingerprint(missing[name]))
-            yield name, _unpack(packed, outcome, out / name)
+        ]
+        for future in as_completed(futures):
+            # Of a run that took several workers with it nothing is known: it stays missing.
+            with contextlib.suppress(KilledWorker):
+                name, outcome, packed = future.result()
+                # A path of the worker's must not decide whether the run is done again.
+                outcome = replace(outcome, hash=execution.fingerprint(missing[name]))
+                yield name, _unpack(packed, outcome, out / name)
+            future.release()
+
+
+def _without_outputs(path: Path) -> str:
+    """Read a notebook as it travels: what it showed last time is most of its size."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    return nbformat.writes(notebook)
 
 
 def _execute_there(

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import psutil
@@ -165,7 +166,7 @@ def test_report_lists_every_run(undisturbed):
     lines = (undisturbed / "report.csv").read_text().splitlines()
     assert len(lines) == 1 + 6
     assert sum("finished" in line for line in lines) == 6
-    page = (undisturbed / "report.html").read_text()
+    page = unquote((undisturbed / "report.html").read_text())
     assert all(f"SIZE={size},SEED={seed}-" in page for size in (5, 10) for seed in (0, 1, 2))
 
 
@@ -349,10 +350,9 @@ def cluster(tmp_path):
         worker += ["--no-dashboard", "--local-directory", folder]
         started.append(subprocess.Popen(worker, stderr=subprocess.DEVNULL))
     yield json.loads(address.read_text())["address"], started[1:]
-    for process in reversed(started):
-        process.terminate()
     for process in started:
-        process.wait(timeout=30)
+        process.kill()
+        process.wait()
 
 
 def test_a_cluster_finds_the_same_and_loses_nothing_with_a_worker(
