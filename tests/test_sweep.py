@@ -386,7 +386,7 @@ def test_a_sweep_on_a_cluster_that_is_given_up_ends_the_runs_there(cluster, tmp_
         under = [psutil.Process(worker.pid).children(recursive=True) for worker in workers]
         return [one for each in under for one in each if "ipykernel" in " ".join(one.cmdline())]
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(kernels()) < 2 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert len(kernels()) == 2
