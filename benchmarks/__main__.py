@@ -112,6 +112,21 @@ def writers() -> Iterator[Measurement]:
             yield Measurement(f"{report.DIVIDED} {way}", "divided", {"way": way, "seed": seed})
 
 
+def tuning() -> Iterator[Measurement]:
+    """List what lesson 08 shows: one change at a time, and a network with fewer digits."""
+    from mnistlib.tuning import CHANGES
+
+    yield Measurement(report.BASELINE, "tuned")
+    for kind, changes in CHANGES.items():
+        for change in changes:
+            keywords = {"kind": kind, "change": change}
+            yield Measurement(f"{report.CHANGED} {kind}, {change}", "tuned", keywords)
+    for digits in report.SIZES:
+        for model in ("dense_128", "cnn_fast"):
+            keywords = {"model": model, "digits": digits}
+            yield Measurement(f"{model}, {digits:,} digits", "learned", keywords)
+
+
 def recognizer() -> Iterator[Measurement]:
     """List what the recognizer reads and declines, and what it owes to 30 writers of pendigits."""
     for seed in range(5):
@@ -200,7 +215,7 @@ def write(results: dict, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
-    plans = (quick, steps, full, hands, writers, recognizer, answers, lessons)
+    plans = (quick, steps, full, hands, writers, tuning, recognizer, answers, lessons)
     chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()
     if unknown:

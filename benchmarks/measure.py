@@ -305,6 +305,65 @@ def divided(way: str, *, seed: int = 0) -> dict:
     return {"accuracy": metrics.accuracy(y_val, answers)}
 
 
+def tuned(kind: str = "", change: str = "", *, seeds: int = 5) -> dict:
+    """Measure the baseline of lesson 08, or it with one change, on digits of other writers.
+
+    Each seed fixes the division by writer, the initial weights and the order of the digits.
+
+    Args:
+        kind: Of the change, in ``tuning.CHANGES``; empty: the baseline.
+        change: Its name there.
+        seeds: How many trainings.
+
+    Returns:
+        ``accuracies`` and ``log_losses`` of the validation digits, and ``seconds``, one a seed.
+    """
+    from mnistlib import metrics, models, tuning
+
+    setting = tuning.CHANGES[kind][change] if kind else tuning.BASELINE
+    found = {"accuracies": [], "log_losses": [], "seconds": []}
+    for seed in range(seeds):
+        x, y, x_val, y_val = _divided_by_writer(seed)
+        start = time.perf_counter()
+        network = tuning.train(setting, x, y, seed=seed)
+        found["seconds"].append(time.perf_counter() - start)
+        probabilities = models.predict_proba(network, x_val)
+        found["accuracies"].append(metrics.accuracy(y_val, probabilities.argmax(axis=1)))
+        found["log_losses"].append(metrics.log_loss(y_val, probabilities))
+    return found
+
+
+def learned(model: str, digits: int, *, seeds: int = 5) -> dict:
+    """Measure a network that has only so many digits to learn from, on digits of other writers.
+
+    It takes as many steps as its recipe takes on all of them: fewer digits are shown more often.
+
+    Returns:
+        ``accuracies`` of the validation digits, one a seed.
+    """
+    from mnistlib import metrics, models, training
+
+    accuracies = []
+    for seed in range(seeds):
+        x, y, x_val, y_val = _divided_by_writer(seed)
+        chosen = np.random.default_rng(seed).permutation(len(x))[:digits]
+        shown = np.resize(chosen, len(x))
+        network = models.build(model, seed=seed)
+        training.fit(network, x[shown], y[shown], recipe=model, seed=seed)
+        answers = models.predict_proba(network, x_val).argmax(axis=1)
+        accuracies.append(metrics.accuracy(y_val, answers))
+    return {"accuracies": accuracies}
+
+
+def _divided_by_writer(seed: int):
+    from mnistlib import data, writers
+
+    digits = data.load("mnist")
+    return data.split(
+        digits.x_train, digits.y_train, validation=0.1, groups=writers.load().train, seed=seed
+    )
+
+
 def recognized(way: str, *, seed: int = 0, pages: int = 20, strange: int = 300) -> dict:
     """Measure the recognizer on MNIST's test digits and on what it has not seen.
 
