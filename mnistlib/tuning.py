@@ -6,9 +6,10 @@ digits it is given, so it must be given validation digits, never the test set.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,8 +25,15 @@ from mnistlib.augment import distort
 if TYPE_CHECKING:
     import optuna
 
+RECORDED = "tuning,"
+"""With this begin the names of what ``python -m benchmarks tuning`` records."""
 SCHEDULES = ("constant", "cosine", "one-cycle")
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
+
+# Trials of a search before it learns from the earlier ones, and before it prunes any.
+_AT_RANDOM = 6
+# Digits shown in a training for which XLA's compilation, some three seconds, is worth its time.
+_WORTH_COMPILING = 200_000
 
 
 def _is_whole(value: object) -> bool:
@@ -208,8 +216,248 @@ def train(
         validation=validation,
         callbacks=callbacks,
         seed=seed,
+        jit_compile=None if setting.epochs * len(x) >= _WORTH_COMPILING else False,
     )
     return model
+
+
+def compare(found: Mapping[Hashable, Sequence[float]], baseline: Sequence[float]) -> pd.DataFrame:
+    """Compare changes with the baseline they change, seed by seed.
+
+    Args:
+        found: Name → accuracy with each seed, 0–1.
+        baseline: Accuracy of the baseline with the same seeds.
+
+    Returns:
+        A row for each name: ``gain``, the mean difference as a share; ``low`` and ``high``, the
+        ends of its 95 % interval by the paired t-test; ``p_value``; ``adjusted``, the p-value by
+        Bonferroni's rule for as many comparisons as there are rows.
+
+    Raises:
+        ValueError: A row holds fewer than two seeds, or not those of the baseline.
+    """
+    rows = {name: metrics.paired_difference(values, baseline) for name, values in found.items()}
+    return pd.DataFrame(
+        {
+            "gain": [one.mean for one in rows.values()],
+            "low": [one.low for one in rows.values()],
+            "high": [one.high for one in rows.values()],
+            "p_value": [one.p_value for one in rows.values()],
+            "adjusted": [min(1.0, one.p_value * len(rows)) for one in rows.values()],
+        },
+        index=list(rows),
+    )
+
+
+def record_name(kind: str, change: str) -> str:
+    """Name a change as ``python -m benchmarks tuning`` records it."""
+    return f"{RECORDED} {kind}, {change}"
+
+
+def effects(record: Mapping[str, list[dict]]) -> pd.DataFrame:
+    """Compare what ``python -m benchmarks tuning`` recorded.
+
+    Args:
+        record: As from ``results.benchmarks``.
+
+    Returns:
+        As from ``compare``, with the columns ``kind`` and ``change`` instead of an index, and
+        ``cost``, the median seconds of a training over the baseline's.
+    """
+    runs = {
+        (kind, change): record[record_name(kind, change)][0]
+        for kind, changes in CHANGES.items()
+        for change in changes
+    }
+    baseline = record[f"{RECORDED} baseline"][0]
+    frame = compare({name: run["accuracies"] for name, run in runs.items()}, baseline["accuracies"])
+    frame.index = pd.MultiIndex.from_tuples(runs, names=["kind", "change"])
+    seconds = np.median([run["seconds"] for run in runs.values()], axis=1)
+    return frame.assign(cost=seconds / np.median(baseline["seconds"])).reset_index()
+
+
+def suggest(trial: optuna.trial.BaseTrial) -> Setting:
+    """Let Optuna choose a setting: the space that ``search`` looks through.
+
+    A finished trial gives its setting back: ``suggest(study.best_trial)``.
+    """
+    width = trial.suggest_int("width", 64, 256, log=True)
+    return Setting(
+        hidden=(width,) * trial.suggest_int("layers", 1, 2),
+        dropout=trial.suggest_float("dropout", 0.0, 0.5),
+        learning_rate=trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+        schedule=trial.suggest_categorical("schedule", SCHEDULES),
+        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2),
+        batch_size=trial.suggest_categorical("batch_size", (64, 128, 256)),
+    )
+
+
+def search(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    validation: tuple[np.ndarray, np.ndarray],
+    storage: str | Path,
+    trials: int,
+    epochs: int = 6,
+    seed: int = 0,
+) -> optuna.Study:
+    """Search for the setting with the highest validation accuracy; goes on where it stopped.
+
+    Each trial is a setting, suggested by a tree-structured Parzen estimator (Bergstra et al. 2011,
+    NeurIPS 24) and trained once. After every epoch, a trial is stopped (*pruned*) whose accuracy so
+    far is below the median of the earlier trials at that epoch. All of it is written to a file as
+    it happens. What a killed process left unfinished is tried again, and the suggestions depend on
+    the seed and on the finished trials alone: an interrupted search ends as an uninterrupted one.
+
+    Args:
+        x: Training digits, uint8 (n, 28, 28).
+        y: Their labels (n,).
+        validation: ``(x, y)`` by which the settings are judged.
+        storage: A file of Optuna's journal, made if there is none. One process at a time.
+        trials: How many finished trials the file shall hold in the end, pruned ones included.
+        epochs: Passes over the training digits in each trial.
+        seed: Fixes the suggestions and the trainings.
+
+    Returns:
+        Optuna's study; ``study.best_trial`` is its best.
+
+    Raises:
+        ModuleNotFoundError: Optuna is not installed; says how to install it.
+        ValueError: A number is not one from 1, or the file holds a search with other digits, epochs
+            or seed, or something else.
+    """
+    for name, number in (("trials", trials), ("epochs", epochs)):
+        if not _is_whole(number):
+            raise ValueError(f"{name} must be a whole number from 1; received {number!r}")
+    optuna = _optuna()
+    states = optuna.trial.TrialState
+    study = _open_study(Path(storage))
+    made = {"epochs": epochs, "seed": seed, "digits": _checksum(x, y, *validation)}
+    if study.user_attrs.setdefault("made with", made) != made:
+        raise ValueError(
+            f"storage must hold a search with the same digits, epochs and seed; received "
+            f"{str(storage)!r}, made with {study.user_attrs['made with']}, and {made}: name "
+            "another file"
+        )
+    study.set_user_attr("made with", made)
+    for left in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+        study.tell(left.number, state=states.FAIL)
+    while (done := len(_finished(study))) < trials:
+        # A sampler of its own for each trial: a resumed one would draw the first numbers again.
+        number = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+        study.sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=_AT_RANDOM)
+        trial = study.ask()
+        setting = replace(suggest(trial), epochs=epochs)
+        report = _Report(trial)
+        try:
+            train(setting, x, y, seed=seed, validation=validation, callbacks=[report])
+        except optuna.TrialPruned:
+            study.tell(trial, state=states.PRUNED)
+        else:
+            study.tell(trial, report.accuracy)
+    return study
+
+
+def trials_table(study: optuna.Study) -> pd.DataFrame:
+    """List the finished trials of a study, in the order in which they were tried.
+
+    Returns:
+        A row a trial: ``accuracies`` on the validation digits after each epoch (a tuple of shares);
+        ``accuracy``, the last of them; ``pruned``; ``seconds``; and the parameters by their names.
+    """
+    rows = []
+    for trial in _finished(study):
+        courses = tuple(value for _, value in sorted(trial.intermediate_values.items()))
+        rows.append(
+            {
+                "accuracies": courses,
+                "accuracy": courses[-1],
+                "pruned": trial.state.name == "PRUNED",
+                "seconds": trial.duration.total_seconds(),
+                **trial.params,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+class _Report(keras.callbacks.Callback):
+    """Tell Optuna the validation accuracy after each epoch, and stop where it says so."""
+
+    def __init__(self, trial: optuna.Trial):
+        super().__init__()
+        self.trial, self.accuracy = trial, 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.accuracy = float(logs["val_accuracy"])
+        self.trial.report(self.accuracy, epoch)
+        if self.trial.should_prune():
+            raise _optuna().TrialPruned
+
+
+def _optuna():
+    try:
+        import optuna
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            'a search needs Optuna: pip install "mnist-notebooks[tune]"', name=missing.name
+        ) from missing
+    return optuna
+
+
+def _open_study(path: Path) -> optuna.Study:
+    optuna = _optuna()
+    journal = optuna.storages.journal
+    _mend(path)
+    # A process killed while it wrote leaves its lock behind; no write takes seconds.
+    lock = journal.JournalFileSymlinkLock(str(path), grace_period=5)
+    file = journal.JournalFileBackend(str(path), lock_obj=lock)
+    with _quiet(optuna):
+        return optuna.create_study(
+            study_name="search",
+            storage=optuna.storages.JournalStorage(file),
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_AT_RANDOM, n_warmup_steps=1),
+            load_if_exists=True,
+        )
+
+
+def _mend(path: Path) -> None:
+    """Take away the half line of a process that was killed while it wrote."""
+    content = path.read_bytes() if path.is_file() else b""
+    if not content:
+        return
+    whole = content[: content.rfind(b"\n") + 1]
+    if not content.startswith(b'{"op_code":'):
+        raise ValueError(
+            f"storage must be a file that a search wrote, or none yet; received {str(path)!r}: "
+            "name another file"
+        )
+    if whole != content:
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+
+
+@contextlib.contextmanager
+def _quiet(optuna) -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    kinds = _optuna().trial.TrialState
+    return study.get_trials(deepcopy=False, states=(kinds.COMPLETE, kinds.PRUNED))
+
+
+def _checksum(*arrays: np.ndarray) -> int:
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
+    return total
 
 
 def _optimizer(setting: Setting, steps: int) -> keras.optimizers.Optimizer:
