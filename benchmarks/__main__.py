@@ -113,18 +113,19 @@ def writers() -> Iterator[Measurement]:
 
 
 def tuning() -> Iterator[Measurement]:
-    """List what lesson 08 shows: one change at a time, and a network with fewer digits."""
-    from mnistlib.tuning import CHANGES
+    """List what lesson 08 shows: one change at a time, fewer digits, and all the networks."""
+    from mnistlib.tuning import COSTS, record_name, settings
 
-    yield Measurement(report.BASELINE, "tuned")
-    for kind, changes in CHANGES.items():
-        for change in changes:
-            keywords = {"kind": kind, "change": change}
-            yield Measurement(f"{report.CHANGED} {kind}, {change}", "tuned", keywords)
+    for kind, change, _ in settings():
+        keywords = {"kind": kind, "change": change}
+        yield Measurement(record_name(kind, change), "tuned", keywords)
+    yield Measurement(COSTS, "costs")
     for digits in report.SIZES:
         for model in ("dense_128", "cnn_fast"):
             keywords = {"model": model, "digits": digits}
             yield Measurement(f"{model}, {digits:,} digits", "learned", keywords)
+    for model in report.REFERENCES:
+        yield Measurement(f"{model}, by its recipe", "tested", {"model": model})
 
 
 def recognizer() -> Iterator[Measurement]:

@@ -169,7 +169,7 @@ def epoch(model: str, *, digits: int = 60_000, batch_size: int = 128, epochs: in
 
     Beside it, the operations a second of the machine's float32 matrix product at that minute.
     """
-    from mnistlib import data, models, training
+    from mnistlib import data, models, training, tuning
 
     before = _matrix_product()
     mnist = data.load("mnist")
@@ -183,7 +183,7 @@ def epoch(model: str, *, digits: int = 60_000, batch_size: int = 128, epochs: in
     training.fit(network, x, y, epochs=epochs, batch_size=batch_size, callbacks=[watch])
     return {
         "seconds": float(np.median(np.diff(ends))),
-        "operations": _operations(network) * digits,
+        "operations": tuning.operations(network) * digits,
         "matrix product": (before + _matrix_product()) / 2,
     }
 
@@ -305,32 +305,51 @@ def divided(way: str, *, seed: int = 0) -> dict:
     return {"accuracy": metrics.accuracy(y_val, answers)}
 
 
-def tuned(kind: str = "", change: str = "", *, seeds: int = 5) -> dict:
+def tuned(kind: str, change: str, *, seeds: int = 5) -> dict:
     """Measure the baseline of lesson 08, or it with one change, on digits of other writers.
 
     Each seed fixes the division by writer, the initial weights and the order of the digits.
 
     Args:
-        kind: Of the change, in ``tuning.CHANGES``; empty: the baseline.
-        change: Its name there.
+        kind: Of the change, in ``tuning.CHANGES``, or ``baseline``.
+        change: Its name there; none for the baseline.
         seeds: How many trainings.
 
     Returns:
-        ``accuracies`` and ``log_losses`` of the validation digits, and ``seconds``, one a seed.
+        ``accuracies`` and ``log_losses`` of the validation digits, one a seed.
     """
     from mnistlib import metrics, models, tuning
 
-    setting = tuning.CHANGES[kind][change] if kind else tuning.BASELINE
-    found = {"accuracies": [], "log_losses": [], "seconds": []}
+    setting = {name[:2]: name[2] for name in tuning.settings()}[kind, change]
+    found = {"accuracies": [], "log_losses": []}
     for seed in range(seeds):
         x, y, x_val, y_val = _divided_by_writer(seed)
-        start = time.perf_counter()
         network = tuning.train(setting, x, y, seed=seed)
-        found["seconds"].append(time.perf_counter() - start)
         probabilities = models.predict_proba(network, x_val)
         found["accuracies"].append(metrics.accuracy(y_val, probabilities.argmax(axis=1)))
         found["log_losses"].append(metrics.log_loss(y_val, probabilities))
     return found
+
+
+def costs() -> dict:
+    """Count the processor's seconds of one training for the baseline and each change of lesson 08.
+
+    Of all cores together: what else runs on the machine changes them less than the seconds that
+    pass. Compiling counts, the reading of the digits does not.
+
+    Returns:
+        ``cpu_seconds``: name of the change, as recorded, → seconds.
+    """
+    from mnistlib import tuning
+
+    x, y, *_ = _divided_by_writer(0)
+    found = {}
+    tuning.train(tuning.BASELINE, x, y)  # what only the first training pays for
+    for kind, change, setting in tuning.settings():
+        before = time.process_time()
+        tuning.train(setting, x, y)
+        found[tuning.record_name(kind, change)] = time.process_time() - before
+    return {"cpu_seconds": found}
 
 
 def learned(model: str, digits: int, *, seeds: int = 5) -> dict:
@@ -353,6 +372,22 @@ def learned(model: str, digits: int, *, seeds: int = 5) -> dict:
         answers = models.predict_proba(network, x_val).argmax(axis=1)
         accuracies.append(metrics.accuracy(y_val, answers))
     return {"accuracies": accuracies}
+
+
+def tested(model: str, *, seeds: int = 5) -> dict:
+    """Train a network of the series by its recipe with several seeds; test each once.
+
+    Returns:
+        ``accuracies`` of the test digits, one a seed.
+    """
+    from mnistlib import data, training
+
+    digits = data.load("mnist")
+    test = (digits.x_test, digits.y_test)
+    runs = training.repeat(
+        model, digits.x_train, digits.y_train, test=test, recipe=model, seeds=seeds
+    )
+    return {"accuracies": [run.accuracy for run in runs]}
 
 
 def _divided_by_writer(seed: int):
@@ -497,21 +532,6 @@ def _keras():
     from mnistlib._tensorflow import keras
 
     return keras
-
-
-def _operations(network) -> int:
-    """Count multiplications and additions of one training step for one digit.
-
-    Forward, and backward to weights and inputs: three products of the same size for each layer,
-    two for the first, whose inputs need no gradient.
-    """
-    total, first = 0, True
-    for layer in network.layers:
-        if hasattr(layer, "kernel"):
-            places = np.prod(layer.output.shape[1:-1], dtype=int)
-            total += int(np.prod(layer.kernel.shape) * places) * 2 * (2 if first else 3)
-            first = False
-    return total
 
 
 def _peak() -> float:

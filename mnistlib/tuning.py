@@ -25,8 +25,8 @@ from mnistlib.augment import distort
 if TYPE_CHECKING:
     import optuna
 
-RECORDED = "tuning,"
-"""With this begin the names of what ``python -m benchmarks tuning`` records."""
+COSTS = "tuning, costs"
+"""Under this name ``python -m benchmarks tuning`` records the processor's seconds."""
 SCHEDULES = ("constant", "cosine", "one-cycle")
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 
@@ -249,9 +249,17 @@ def compare(found: Mapping[Hashable, Sequence[float]], baseline: Sequence[float]
     )
 
 
+def settings() -> Iterator[tuple[str, str, Setting]]:
+    """List kind, name and setting of the baseline, which has no name, and of each change."""
+    yield "baseline", "", BASELINE
+    for kind, changes in CHANGES.items():
+        for change, setting in changes.items():
+            yield kind, change, setting
+
+
 def record_name(kind: str, change: str) -> str:
     """Name a change as ``python -m benchmarks tuning`` records it."""
-    return f"{RECORDED} {kind}, {change}"
+    return f"tuning, {kind}, {change}".removesuffix(", ")
 
 
 def effects(record: Mapping[str, list[dict]]) -> pd.DataFrame:
@@ -262,18 +270,18 @@ def effects(record: Mapping[str, list[dict]]) -> pd.DataFrame:
 
     Returns:
         As from ``compare``, with the columns ``kind`` and ``change`` instead of an index, and
-        ``cost``, the median seconds of a training over the baseline's.
+        ``cost``: the processor's seconds of a training over those of the baseline's.
     """
     runs = {
-        (kind, change): record[record_name(kind, change)][0]
-        for kind, changes in CHANGES.items()
-        for change in changes
+        (kind, change): record[record_name(kind, change)][0]["accuracies"]
+        for kind, change, _ in settings()
     }
-    baseline = record[f"{RECORDED} baseline"][0]
-    frame = compare({name: run["accuracies"] for name, run in runs.items()}, baseline["accuracies"])
+    baseline = runs.pop(("baseline", ""))
+    frame = compare(runs, baseline)
     frame.index = pd.MultiIndex.from_tuples(runs, names=["kind", "change"])
-    seconds = np.median([run["seconds"] for run in runs.values()], axis=1)
-    return frame.assign(cost=seconds / np.median(baseline["seconds"])).reset_index()
+    spent = record[COSTS][0]["cpu_seconds"]
+    cost = [spent[record_name(*name)] / spent[record_name("baseline", "")] for name in runs]
+    return frame.assign(cost=cost).reset_index()
 
 
 def suggest(trial: optuna.trial.BaseTrial) -> Setting:
@@ -288,7 +296,6 @@ def suggest(trial: optuna.trial.BaseTrial) -> Setting:
         learning_rate=trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
         schedule=trial.suggest_categorical("schedule", SCHEDULES),
         label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2),
-        batch_size=trial.suggest_categorical("batch_size", (64, 128, 256)),
     )
 
 
@@ -299,7 +306,7 @@ def search(
     validation: tuple[np.ndarray, np.ndarray],
     storage: str | Path,
     trials: int,
-    epochs: int = 6,
+    epochs: int = 5,
     seed: int = 0,
 ) -> optuna.Study:
     """Search for the setting with the highest validation accuracy; goes on where it stopped.
@@ -457,6 +464,21 @@ def _checksum(*arrays: np.ndarray) -> int:
     total = 0
     for array in arrays:
         total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
+    return total
+
+
+def operations(model: keras.Model) -> int:
+    """Count the multiplications and additions of one training step for one digit.
+
+    Forward, and backward to weights and inputs: three products of the same size for each layer, two
+    for the first, whose inputs need no gradient. Whatever has no kernel is not counted.
+    """
+    total, first = 0, True
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            places = math.prod(layer.output.shape[1:-1])
+            total += math.prod(layer.kernel.shape) * places * 2 * (2 if first else 3)
+            first = False
     return total
 
 
