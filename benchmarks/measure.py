@@ -374,7 +374,7 @@ def learned(model: str, digits: int, *, seeds: int = 5) -> dict:
     return {"accuracies": accuracies}
 
 
-def tested(model: str, *, seeds: int = 5) -> dict:
+def repeated(model: str, *, seeds: int = 5) -> dict:
     """Train a network of the series by its recipe with several seeds; test each once.
 
     Returns:
