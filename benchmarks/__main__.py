@@ -114,18 +114,16 @@ def writers() -> Iterator[Measurement]:
 
 def tuning() -> Iterator[Measurement]:
     """List what lesson 08 shows: one change at a time, fewer digits, and all the networks."""
-    from mnistlib.tuning import COSTS, record_name, settings
+    from mnistlib.tuning import CHANGES, COSTS, recorded_as
 
-    for kind, change, _ in settings():
-        keywords = {"kind": kind, "change": change}
-        yield Measurement(record_name(kind, change), "tuned", keywords)
-    yield Measurement(COSTS, "costs")
-    for digits in report.SIZES:
-        for model in ("dense_128", "cnn_fast"):
-            keywords = {"model": model, "digits": digits}
-            yield Measurement(f"{model}, {digits:,} digits", "learned", keywords)
+    for kind in ("baseline", *CHANGES):
+        yield Measurement(recorded_as(kind), "tuned", {"kind": kind})
+    for model in ("dense_128", "cnn_fast"):
+        keywords = {"model": model, "sizes": report.SIZES}
+        yield Measurement(f"{model}, fewer digits", "learned", keywords)
     for model in report.REFERENCES:
         yield Measurement(f"{model}, by its recipe", "repeated", {"model": model})
+    yield Measurement(COSTS, "costs")
 
 
 def recognizer() -> Iterator[Measurement]:

@@ -305,29 +305,31 @@ def divided(way: str, *, seed: int = 0) -> dict:
     return {"accuracy": metrics.accuracy(y_val, answers)}
 
 
-def tuned(kind: str, change: str, *, seeds: int = 5) -> dict:
-    """Measure the baseline of lesson 08, or it with one change, on digits of other writers.
+def tuned(kind: str, *, seeds: int = 5) -> dict:
+    """Measure the changes of a kind to the baseline of lesson 08, on digits of other writers.
 
     Each seed fixes the division by writer, the initial weights and the order of the digits.
 
     Args:
-        kind: Of the change, in ``tuning.CHANGES``, or ``baseline``.
-        change: Its name there; none for the baseline.
-        seeds: How many trainings.
+        kind: Of ``tuning.CHANGES``, or ``baseline``.
+        seeds: How many trainings of each.
 
     Returns:
-        ``accuracies`` and ``log_losses`` of the validation digits, one a seed.
+        Name of the change, empty for the baseline → ``accuracies`` and ``log_losses`` of the
+        validation digits, one a seed.
     """
     from mnistlib import metrics, models, tuning
 
-    setting = {name[:2]: name[2] for name in tuning.settings()}[kind, change]
-    found = {"accuracies": [], "log_losses": []}
+    changes = {"": tuning.BASELINE} if kind == "baseline" else tuning.CHANGES[kind]
+    found = {change: {"accuracies": [], "log_losses": []} for change in changes}
     for seed in range(seeds):
         x, y, x_val, y_val = _divided_by_writer(seed)
-        network = tuning.train(setting, x, y, seed=seed)
-        probabilities = models.predict_proba(network, x_val)
-        found["accuracies"].append(metrics.accuracy(y_val, probabilities.argmax(axis=1)))
-        found["log_losses"].append(metrics.log_loss(y_val, probabilities))
+        for change, setting in changes.items():
+            network = tuning.train(setting, x, y, seed=seed)
+            probabilities = models.predict_proba(network, x_val)
+            accuracy = metrics.accuracy(y_val, probabilities.argmax(axis=1))
+            found[change]["accuracies"].append(accuracy)
+            found[change]["log_losses"].append(metrics.log_loss(y_val, probabilities))
     return found
 
 
@@ -338,40 +340,41 @@ def costs() -> dict:
     pass. Compiling counts, the reading of the digits does not.
 
     Returns:
-        ``cpu_seconds``: name of the change, as recorded, → seconds.
+        Kind → name of the change, empty for the baseline → seconds.
     """
     from mnistlib import tuning
 
     x, y, *_ = _divided_by_writer(0)
-    found = {}
     tuning.train(tuning.BASELINE, x, y)  # what only the first training pays for
+    found = {}
     for kind, change, setting in tuning.settings():
         before = time.process_time()
         tuning.train(setting, x, y)
-        found[tuning.record_name(kind, change)] = time.process_time() - before
-    return {"cpu_seconds": found}
+        found.setdefault(kind, {})[change] = time.process_time() - before
+    return found
 
 
-def learned(model: str, digits: int, *, seeds: int = 5) -> dict:
+def learned(model: str, sizes: list[int], *, seeds: int = 5) -> dict:
     """Measure a network that has only so many digits to learn from, on digits of other writers.
 
     It takes as many steps as its recipe takes on all of them: fewer digits are shown more often.
 
     Returns:
-        ``accuracies`` of the validation digits, one a seed.
+        ``accuracies``: for each size, those of the validation digits, one a seed.
     """
     from mnistlib import metrics, models, training
 
-    accuracies = []
+    found = [[] for _ in sizes]
     for seed in range(seeds):
         x, y, x_val, y_val = _divided_by_writer(seed)
-        chosen = np.random.default_rng(seed).permutation(len(x))[:digits]
-        shown = np.resize(chosen, len(x))
-        network = models.build(model, seed=seed)
-        training.fit(network, x[shown], y[shown], recipe=model, seed=seed)
-        answers = models.predict_proba(network, x_val).argmax(axis=1)
-        accuracies.append(metrics.accuracy(y_val, answers))
-    return {"accuracies": accuracies}
+        order = np.random.default_rng(seed).permutation(len(x))
+        for digits, accuracies in zip(sizes, found, strict=True):
+            shown = np.resize(order[:digits], len(x))
+            network = models.build(model, seed=seed)
+            training.fit(network, x[shown], y[shown], recipe=model, seed=seed)
+            answers = models.predict_proba(network, x_val).argmax(axis=1)
+            accuracies.append(metrics.accuracy(y_val, answers))
+    return {"sizes": sizes, "accuracies": found}
 
 
 def repeated(model: str, *, seeds: int = 5) -> dict:

@@ -257,9 +257,9 @@ def settings() -> Iterator[tuple[str, str, Setting]]:
             yield kind, change, setting
 
 
-def record_name(kind: str, change: str) -> str:
-    """Name a change as ``python -m benchmarks tuning`` records it."""
-    return f"tuning, {kind}, {change}".removesuffix(", ")
+def recorded_as(kind: str) -> str:
+    """Name what ``python -m benchmarks tuning`` records of a kind of change."""
+    return f"tuning, {kind}"
 
 
 def effects(record: Mapping[str, list[dict]]) -> pd.DataFrame:
@@ -272,15 +272,16 @@ def effects(record: Mapping[str, list[dict]]) -> pd.DataFrame:
         As from ``compare``, with the columns ``kind`` and ``change`` instead of an index, and
         ``cost``: the processor's seconds of a training over those of the baseline's.
     """
+    baseline = record[recorded_as("baseline")][0][""]["accuracies"]
     runs = {
-        (kind, change): record[record_name(kind, change)][0]["accuracies"]
-        for kind, change, _ in settings()
+        (kind, change): found["accuracies"]
+        for kind in CHANGES
+        for change, found in record[recorded_as(kind)][0].items()
     }
-    baseline = runs.pop(("baseline", ""))
     frame = compare(runs, baseline)
     frame.index = pd.MultiIndex.from_tuples(runs, names=["kind", "change"])
-    spent = record[COSTS][0]["cpu_seconds"]
-    cost = [spent[record_name(*name)] / spent[record_name("baseline", "")] for name in runs]
+    spent = record[COSTS][0]
+    cost = [spent[kind][change] / spent["baseline"][""] for kind, change in runs]
     return frame.assign(cost=cost).reset_index()
 
 
@@ -341,13 +342,13 @@ def search(
     states = optuna.trial.TrialState
     study = _open_study(Path(storage))
     made = {"epochs": epochs, "seed": seed, "digits": _checksum(x, y, *validation)}
-    if study.user_attrs.setdefault("made with", made) != made:
+    if "made with" not in study.user_attrs:
+        study.set_user_attr("made with", made)
+    elif (before := study.user_attrs["made with"]) != made:
         raise ValueError(
             f"storage must hold a search with the same digits, epochs and seed; received "
-            f"{str(storage)!r}, made with {study.user_attrs['made with']}, and {made}: name "
-            "another file"
+            f"{str(storage)!r}, made with {before}, and {made}: name another file"
         )
-    study.set_user_attr("made with", made)
     for left in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
         study.tell(left.number, state=states.FAIL)
     while (done := len(_finished(study))) < trials:

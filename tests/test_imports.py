@@ -23,7 +23,7 @@ LEVELS = {
     1: {"allowlist", "augment", "inputs", "preprocess", "sizes"},
     2: {"handwriting", "inference", "loop", "models", "outliers", "saving"},
     3: {"compiling", "diagrams", "folds", "plots", "scales", "training"},
-    4: {"recognizer"},
+    4: {"recognizer", "tuning"},
     5: {"batch", "evaluation", "webpage"},
     6: {"app", "cli"},
     7: {"__main__"},
