@@ -60,7 +60,7 @@ def statements(cell):
 
 
 def is_setup(cell):
-    return cell.source == badges.setup_cell()
+    return "google.colab" in cell.source
 
 
 def attributes(cell):
@@ -131,8 +131,8 @@ def test_the_last_cell_links_to_the_neighbours(notebook, path):
         assert f"]({neighbour.name})" in notebook.cells[-1].source, neighbour.name
 
 
-def test_the_first_code_cell_is_the_set_up_cell(notebook):
-    assert code_cells(notebook)[0].source == badges.setup_cell()
+def test_the_first_code_cell_is_the_set_up_cell(notebook, path):
+    assert code_cells(notebook)[0].source == badges.setup_cell(stem=path.stem)
 
 
 def test_one_cell_holds_the_parameters_as_literals(notebook):
