@@ -11,9 +11,10 @@ import math
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -204,21 +205,40 @@ def train(
         validation: ``(x, y)`` measured after every epoch, for the callbacks.
         callbacks: As for ``training.fit``.
     """
-    steps = setting.epochs * math.ceil(len(x) / setting.batch_size)
-    model = build(setting, steps=steps, seed=seed)
-    training.fit(
-        model,
+    model = build(setting, steps=_steps(setting, len(x)), seed=seed)
+    options = _how(setting, len(x))
+    training.fit(model, x, y, validation=validation, callbacks=callbacks, seed=seed, **options)
+    return model
+
+
+def repeat(
+    setting: Setting,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    test: tuple[np.ndarray, np.ndarray],
+    seeds: int = 5,
+) -> Iterator[training.Run]:
+    """Train a setting with the seeds 0, 1, 2, …; each run is what ``train`` gives with that seed.
+
+    Args:
+        setting: What to train, and how.
+        x: Training digits, uint8 (n, 28, 28).
+        y: Their labels (n,).
+        test: ``(images, labels)``, looked at once, after each training.
+        seeds: How many; a claim needs at least five.
+
+    Yields:
+        One ``training.Run`` a seed; the compilation is shared.
+    """
+    return training.repeat(
+        partial(build, setting, steps=_steps(setting, len(x))),
         x,
         y,
-        epochs=setting.epochs,
-        batch_size=setting.batch_size,
-        augment=distort if setting.augment else None,
-        validation=validation,
-        callbacks=callbacks,
-        seed=seed,
-        jit_compile=None if setting.epochs * len(x) >= _WORTH_COMPILING else False,
+        test=test,
+        seeds=seeds,
+        **_how(setting, len(x)),
     )
-    return model
 
 
 def compare(found: Mapping[Hashable, Sequence[float]], baseline: Sequence[float]) -> pd.DataFrame:
@@ -481,6 +501,19 @@ def operations(model: keras.Model) -> int:
             total += math.prod(layer.kernel.shape) * places * 2 * (2 if first else 3)
             first = False
     return total
+
+
+def _steps(setting: Setting, digits: int) -> int:
+    return setting.epochs * math.ceil(digits / setting.batch_size)
+
+
+def _how(setting: Setting, digits: int) -> dict[str, Any]:
+    return {
+        "epochs": setting.epochs,
+        "batch_size": setting.batch_size,
+        "augment": distort if setting.augment else None,
+        "jit_compile": None if setting.epochs * digits >= _WORTH_COMPILING else False,
+    }
 
 
 def _optimizer(setting: Setting, steps: int) -> keras.optimizers.Optimizer:

@@ -77,7 +77,8 @@ def test_plans_name_functions_that_exist():
     from benchmarks import peers
 
     plans = (benchmarks.quick, benchmarks.steps, benchmarks.full, benchmarks.hands)
-    for plan in (one for listed in (*plans, benchmarks.recognizer) for one in listed()):
+    more = (benchmarks.recognizer, benchmarks.tuning)
+    for plan in (one for listed in (*plans, *more) for one in listed()):
         assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
 
 

@@ -241,7 +241,7 @@ def test_the_test_set_is_used_only_where_the_lesson_says_so(notebook):
         words = {node.value for node in ast.walk(statements(cell)) if is_word(node)}
         touches = names & TEST_SET or words & {"x_test", "y_test"}
         assert bool(touches) == ("test-set" in cell.metadata.get("tags", [])), cell.source
-        if touches and re.search(r"training\.|predict", cell.source):
+        if touches and re.search(r"training\.|tuning\.|predict", cell.source):
             assert said, "say in bold that the test set is used, before it is"
             uses.append(cell.id)
     assert len(uses) <= 1, uses

@@ -327,3 +327,13 @@ def test_verbosity_of_optuna_is_left_as_it_was(few, tmp_path):
     assert optuna.logging.get_verbosity() == before
     lines = (tmp_path / "s").read_text().splitlines()
     assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_repeat_trains_as_train_does_with_each_seed(few):
+    setting = tuning.Setting(hidden=(16,), dropout=0.2, schedule="one-cycle", epochs=2)
+    runs = list(tuning.repeat(setting, few["x"], few["y"], test=few["validation"], seeds=2))
+    assert [run.seed for run in runs] == [0, 1]
+    for run in runs:
+        alone = tuning.train(setting, few["x"], few["y"], seed=run.seed)
+        expected = models.predict_proba(alone, few["validation"][0])
+        np.testing.assert_allclose(run.probabilities, expected, atol=1e-4)
