@@ -843,8 +843,9 @@ def effects(
     ax.annotate("cost", (1, 1), (8, 4), xycoords="axes fraction", textcoords="offset points")
     for label, inside in (("passes Bonferroni's rule", PALETTE[0]), ("does not pass", "w")):
         ax.plot([], [], "o", ms=7, mew=1.8, mec=PALETTE[0], mfc=inside, label=label)
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.07), ncols=2)
     ax.grid(axis="x")
+    ax.grid(visible=False, axis="y")
     return ax
 
 
@@ -882,6 +883,6 @@ def search_panels(
     panels[1].set(xlabel="trial")
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[1].legend(loc="lower right", fontsize=9)
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
     return panels
