@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,11 @@ from mnistlib.augment import distort
 
 if TYPE_CHECKING:
     import optuna
+
+with warnings.catch_warnings():
+    # Optuna imports it, and without ipywidgets it would warn, in red, in every notebook.
+    warnings.simplefilter("ignore")
+    import tqdm.auto  # noqa: F401
 
 COSTS = "tuning, costs"
 """Under this name ``python -m benchmarks tuning`` records the processor's seconds."""
@@ -313,7 +319,6 @@ def suggest(trial: optuna.trial.BaseTrial) -> Setting:
     width = trial.suggest_int("width", 64, 256, log=True)
     return Setting(
         hidden=(width,) * trial.suggest_int("layers", 1, 2),
-        dropout=trial.suggest_float("dropout", 0.0, 0.5),
         learning_rate=trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
         schedule=trial.suggest_categorical("schedule", SCHEDULES),
         label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2),

@@ -207,7 +207,7 @@ def test_search_finds_more_than_its_first_trial_and_gives_back_its_settings(unin
     setting = tuning.suggest(best)
     assert set(setting.hidden) == {best.params["width"]}
     assert len(setting.hidden) == best.params["layers"]
-    for name in ("dropout", "learning_rate", "schedule", "label_smoothing"):
+    for name in ("learning_rate", "schedule", "label_smoothing"):
         assert getattr(setting, name) == best.params[name]
     # Trained again, it is as good as the search says.
     model = tuning.train(replace(setting, epochs=2), few["x"], few["y"])
