@@ -871,8 +871,9 @@ def search_panels(
         panels[0].plot(epochs, course, dashes, color=colour, lw=1, alpha=0.7)
         panels[0].plot(len(course), course[-1], "x" if stopped else "o", color=colour, ms=6)
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set(xlabel="epoch", ylabel="validation accuracy")
     accuracy = trials["accuracy"].to_numpy()
+    # The first epoch of a bad trial would press the others together.
+    panels[0].set(xlabel="epoch", ylabel="validation accuracy", ylim=(accuracy.min() - 0.02, None))
     panels[1].plot(numbers[~pruned], accuracy[~pruned], "o", color=PALETTE[0], label="finished")
     panels[1].plot(numbers[pruned], accuracy[pruned], "x", color=PALETTE[3], label="pruned")
     best = np.maximum.accumulate(np.where(pruned, -np.inf, accuracy))

@@ -191,3 +191,22 @@ def test_trade_off_places_networks_by_seconds_and_mistakes():
     assert (*one[0], *two[0]) == pytest.approx((10, 0.01, 100, 0.005))
     assert [text.get_text() for text in ax.texts] == ["course", "one", "two"]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_names_of_points_that_lie_on_each_other_stand_below_each_other():
+    points = {"a": (100, 0.97), "b": (110, 0.97), "c": (115, 0.971), "far": (20_000, 0.97)}
+    ax = plots.trade_off(points, title="t")
+    heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert heights["a"] == heights["far"] > heights["b"] > heights["c"]
+    # Over more than two decades, fewer ticks.
+    assert [at for at in ax.get_xticks() if 100 <= at <= 20_000] == [100, 300, 1_000, 3_000, 10_000]
+
+
+def test_logarithmic_shares_are_written_in_per_cent_at_every_tick():
+    ax = plots.lines(
+        {"a": ([1, 2], [0.015, 0.14])}, title="t", xlabel="x", ylabel="y", percent="y", log=True
+    )
+    ax.figure.canvas.draw()
+    shown = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert {"2.0%", "5.0%", "10.0%"} <= set(shown)
+    assert len(ax.yaxis.get_minorticklocs()) == 0
