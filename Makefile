@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := notebooks,sample,app,test
+EXTRAS := notebooks,sample,app,tune,test
 CONSTRAINTS := .ci/constraints.txt
 # Written last: a virtual environment without it is half made, and is made anew.
 STAMP := $(VENV)/.installed

@@ -20,12 +20,14 @@ SETUP = """\
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install --quiet "mnist-notebooks @ git+https://github.com/{repository}@v{version}"
+    %pip install --quiet "mnist-notebooks{extra} @ git+https://github.com/{repository}@v{version}"
 from mnistlib import DISTRIBUTION  # fails? Another project's mnistlib: pip uninstall mnistlib
 
 print(DISTRIBUTION)\
 """
 
+# What a lesson needs and Colab does not have.
+_EXTRAS = {"08_tune_and_scale": "[tune]"}
 _MARKS = ("<!-- address -->\n", "<!-- /address -->")
 _COLAB = re.compile(r"(https://colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)")
 
@@ -35,9 +37,15 @@ def repository(root: Path = ROOT) -> str:
     return _project(root)["urls"]["Repository"].removeprefix("https://github.com/")
 
 
-def setup_cell(root: Path = ROOT) -> str:
-    """Word the set-up cell, which is the same in every notebook."""
-    return SETUP.format(repository=repository(root), version=_project(root)["version"])
+def setup_cell(root: Path = ROOT, *, stem: str = "") -> str:
+    """Word the set-up cell: the same in every notebook, but for what one installs beside.
+
+    Args:
+        root: The repository.
+        stem: The notebook's name without folder and suffix.
+    """
+    version, extra = _project(root)["version"], _EXTRAS.get(stem, "")
+    return SETUP.format(repository=repository(root), version=version, extra=extra)
 
 
 def stale(root: Path = ROOT) -> list[Path]:
@@ -69,7 +77,7 @@ def set_repository(new: str, root: Path = ROOT) -> list[Path]:
 
 def _rewritten(root: Path, old: str) -> list[tuple[Path, str]]:
     """Pair every file that shows the address with the text it should have."""
-    new, setup = repository(root), setup_cell(root)
+    new = repository(root)
     lessons = sorted((root / "notebooks").rglob("[0-9][0-9]_*.ipynb"))
     pairs = []
     if (readme := root / "README.md").exists():
@@ -80,7 +88,7 @@ def _rewritten(root: Path, old: str) -> list[tuple[Path, str]]:
         cited = f"repository-code: https://github.com/{new}\n" if _leads_somewhere(new) else ""
         pairs.append((citation, text + cited))
     for path in lessons:
-        notebook = json.loads(_read(path))
+        notebook, setup = json.loads(_read(path)), setup_cell(root, stem=path.stem)
         for cell in notebook["cells"]:
             source = "".join(cell["source"])
             is_setup = cell["cell_type"] == "code" and '"google.colab" in sys.modules' in source

@@ -115,6 +115,20 @@ def writers() -> Iterator[Measurement]:
             yield Measurement(f"{report.DIVIDED} {way}", "divided", {"way": way, "seed": seed})
 
 
+def tuning() -> Iterator[Measurement]:
+    """List what lesson 08 shows: one change at a time, fewer digits, and all the networks."""
+    from mnistlib.tuning import CHANGES, COSTS, recorded_as
+
+    for kind in ("baseline", *CHANGES):
+        yield Measurement(recorded_as(kind), "tuned", {"kind": kind})
+    for model in ("dense_128", "cnn_fast"):
+        keywords = {"model": model, "sizes": report.SIZES}
+        yield Measurement(f"{model}, fewer digits", "learned", keywords)
+    for model in report.REFERENCES:
+        yield Measurement(f"{model}, by its recipe", "repeated", {"model": model})
+    yield Measurement(COSTS, "costs")
+
+
 def recognizer() -> Iterator[Measurement]:
     """List what the recognizer reads and declines, and what it owes to 30 writers of pendigits."""
     for seed in range(5):
@@ -214,7 +228,10 @@ def write(results: dict, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
-    plans = (quick, steps, full, hands, writers, recognizer, answers, runtimes, lessons)
+    plans = (
+        *(quick, steps, full, hands, writers, tuning, recognizer, answers, runtimes),
+        lessons,
+    )
     chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()
     if unknown:

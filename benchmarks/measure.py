@@ -169,7 +169,7 @@ def epoch(model: str, *, digits: int = 60_000, batch_size: int = 128, epochs: in
 
     Beside it, the operations a second of the machine's float32 matrix product at that minute.
     """
-    from mnistlib import data, models, training
+    from mnistlib import data, models, training, tuning
 
     before = _matrix_product()
     mnist = data.load("mnist")
@@ -183,7 +183,7 @@ def epoch(model: str, *, digits: int = 60_000, batch_size: int = 128, epochs: in
     training.fit(network, x, y, epochs=epochs, batch_size=batch_size, callbacks=[watch])
     return {
         "seconds": float(np.median(np.diff(ends))),
-        "operations": _operations(network) * digits,
+        "operations": tuning.operations(network) * digits,
         "matrix product": (before + _matrix_product()) / 2,
     }
 
@@ -303,6 +303,103 @@ def divided(way: str, *, seed: int = 0) -> dict:
     training.fit(network, x, y, recipe="dense_128", seed=seed)
     answers = models.predict_proba(network, x_val).argmax(axis=1)
     return {"accuracy": metrics.accuracy(y_val, answers)}
+
+
+def tuned(kind: str, *, seeds: int = 5) -> dict:
+    """Measure the changes of a kind to the baseline of lesson 08, on digits of other writers.
+
+    Each seed fixes the division by writer, the initial weights and the order of the digits.
+
+    Args:
+        kind: Of ``tuning.CHANGES``, or ``baseline``.
+        seeds: How many trainings of each.
+
+    Returns:
+        Name of the change, empty for the baseline → ``accuracies`` and ``log_losses`` of the
+        validation digits, one a seed.
+    """
+    from mnistlib import metrics, models, tuning
+
+    changes = {"": tuning.BASELINE} if kind == "baseline" else tuning.CHANGES[kind]
+    found = {change: {"accuracies": [], "log_losses": []} for change in changes}
+    for seed in range(seeds):
+        x, y, x_val, y_val = _divided_by_writer(seed)
+        for change, setting in changes.items():
+            network = tuning.train(setting, x, y, seed=seed)
+            probabilities = models.predict_proba(network, x_val)
+            accuracy = metrics.accuracy(y_val, probabilities.argmax(axis=1))
+            found[change]["accuracies"].append(accuracy)
+            found[change]["log_losses"].append(metrics.log_loss(y_val, probabilities))
+    return found
+
+
+def costs() -> dict:
+    """Count the processor's seconds of one training for the baseline and each change of lesson 08.
+
+    Of all cores together: what else runs on the machine changes them less than the seconds that
+    pass. Compiling counts, the reading of the digits does not.
+
+    Returns:
+        Kind → name of the change, empty for the baseline → seconds.
+    """
+    from mnistlib import tuning
+
+    x, y, *_ = _divided_by_writer(0)
+    tuning.train(tuning.BASELINE, x, y)  # what only the first training pays for
+    found = {}
+    for kind, change, setting in tuning.settings():
+        before = time.process_time()
+        tuning.train(setting, x, y)
+        found.setdefault(kind, {})[change] = time.process_time() - before
+    return found
+
+
+def learned(model: str, sizes: list[int], *, seeds: int = 5) -> dict:
+    """Measure a network that has only so many digits to learn from, on digits of other writers.
+
+    It takes as many steps as its recipe takes on all of them: fewer digits are shown more often.
+
+    Returns:
+        ``accuracies``: for each size, those of the validation digits, one a seed.
+    """
+    from mnistlib import metrics, models, training
+
+    found = [[] for _ in sizes]
+    for seed in range(seeds):
+        x, y, x_val, y_val = _divided_by_writer(seed)
+        order = np.random.default_rng(seed).permutation(len(x))
+        for digits, accuracies in zip(sizes, found, strict=True):
+            shown = np.resize(order[:digits], len(x))
+            network = models.build(model, seed=seed)
+            training.fit(network, x[shown], y[shown], recipe=model, seed=seed)
+            answers = models.predict_proba(network, x_val).argmax(axis=1)
+            accuracies.append(metrics.accuracy(y_val, answers))
+    return {"sizes": sizes, "accuracies": found}
+
+
+def repeated(model: str, *, seeds: int = 5) -> dict:
+    """Train a network of the series by its recipe with several seeds; test each once.
+
+    Returns:
+        ``accuracies`` of the test digits, one a seed.
+    """
+    from mnistlib import data, training
+
+    digits = data.load("mnist")
+    test = (digits.x_test, digits.y_test)
+    runs = training.repeat(
+        model, digits.x_train, digits.y_train, test=test, recipe=model, seeds=seeds
+    )
+    return {"accuracies": [run.accuracy for run in runs]}
+
+
+def _divided_by_writer(seed: int):
+    from mnistlib import data, writers
+
+    digits = data.load("mnist")
+    return data.split(
+        digits.x_train, digits.y_train, validation=0.1, groups=writers.load().train, seed=seed
+    )
 
 
 def recognized(way: str, *, seed: int = 0, pages: int = 20, strange: int = 300) -> dict:
@@ -438,21 +535,6 @@ def _keras():
     from mnistlib._tensorflow import keras
 
     return keras
-
-
-def _operations(network) -> int:
-    """Count multiplications and additions of one training step for one digit.
-
-    Forward, and backward to weights and inputs: three products of the same size for each layer,
-    two for the first, whose inputs need no gradient.
-    """
-    total, first = 0, True
-    for layer in network.layers:
-        if hasattr(layer, "kernel"):
-            places = np.prod(layer.output.shape[1:-1], dtype=int)
-            total += int(np.prod(layer.kernel.shape) * places) * 2 * (2 if first else 3)
-            first = False
-    return total
 
 
 def _peak() -> float:

@@ -12,7 +12,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mnistlib import plots
+from mnistlib import plots, tuning
 from mnistlib.metrics import mean_sd, percent
 
 FOLDER = Path(__file__).resolve().parent
@@ -22,6 +22,8 @@ LEARNED = (ALONE, "MNIST and 30 writers")
 ANSWERING = ("mnistlib predict", "mnistlib predict --model, of Keras", "a plain Keras script")
 RUNTIMES = ("NumPy", "ONNX Runtime", "LiteRT")
 DIVIDED = "dense_128, validation digits set aside"
+SIZES = (500, 1_500, 5_000, 15_000, 50_000)
+REFERENCES = ("dense_32_16", "dense_128_64", "dense_128_64_32_sigmoid", "cnn")
 LONGER_EPOCHS = 10
 MINING = "cnn_fast, hard example mining"
 LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, augmented"
@@ -35,6 +37,7 @@ def table(results: dict) -> str:
         "steps": _steps,
         "full": _full,
         "writers": _writers,
+        "tuning": _tuning,
         "recognizer": _recognizer,
         "answers": _answers,
         "runtimes": _runtimes,
@@ -168,6 +171,24 @@ def _writers(results: dict):
     for way in ("at random", "by writer"):
         if runs := results.get(name := f"{DIVIDED} {way}"):
             yield f"{name}, validation accuracy", mean_sd([run["accuracy"] for run in runs])
+
+
+def _tuning(results: dict):
+    if tuning.COSTS not in results:
+        return
+    baseline = results[tuning.recorded_as("baseline")][0][""]["accuracies"]
+    yield "dense_128, the baseline, validation accuracy", mean_sd(baseline)
+    for one in tuning.effects(results).itertuples():
+        low, gain, high = (f"{100 * share:+.2f}" for share in (one.low, one.gain, one.high))
+        figure = f"{gain} points ({low} to {high}), {one.cost:.1f} times the processor's seconds"
+        yield f"{one.kind}: {one.change}", figure
+    for model in ("dense_128", "cnn_fast"):
+        if runs := results.get(f"{model}, fewer digits"):
+            for digits, accuracies in zip(runs[0]["sizes"], runs[0]["accuracies"], strict=True):
+                yield f"{model} from {digits:,} digits, validation accuracy", mean_sd(accuracies)
+    for model in REFERENCES:
+        if runs := results.get(f"{model}, by its recipe"):
+            yield f"{model}, 5 seeds", mean_sd(runs[0]["accuracies"])
 
 
 def _recognizer(results: dict):

@@ -18,7 +18,7 @@ from mnistlib.outcomes import Outcome
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 """Where the series lies in a clone of the repository."""
 
-QUICK: dict[str, Any] = {"EPOCHS": 2, "SEEDS": 2, "PROJECTED": 500}
+QUICK: dict[str, Any] = {"EPOCHS": 2, "SEEDS": 2, "TRIALS": 8, "PROJECTED": 500}
 """Parameters of a quick look, for the notebooks that have them."""
 
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.spatial.distance import cdist
 
 from mnistlib.data import SIDE
 from mnistlib.metrics import Difference, Interval
 from mnistlib.plots import INK, PALETTE, axes_or_new, sample_grid
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _DARK = (PALETTE[0], PALETTE[3], "black", PALETTE[2], PALETTE[4])
 
@@ -776,5 +780,110 @@ def interval_panels(
         PercentFormatter(1, decimals=0, symbol="" if signed else "%")
     )
     figure.supxlabel(xlabel, fontsize=11)
+    figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
+    return panels
+
+
+def effects(
+    found: pd.DataFrame,
+    *,
+    reach: float,
+    title: str = "",
+    xlabel: str = "gain in accuracy, percentage points",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the gain of each change with its 95 % interval, by kind of change, the best on top.
+
+    A mark is filled where the gain passes Bonferroni's rule for all rows (``adjusted`` below 0.05),
+    and hollow where it does not. What a training costs stands at the right.
+
+    Args:
+        found: From ``tuning.effects``: ``kind``, ``change``, ``gain``, ``low`` and ``high`` as
+            shares, ``adjusted``, and ``cost`` as a multiple of the baseline's.
+        reach: Percentage points that the axis shows on either side of zero. A gain or loss beyond
+            is an arrow at the edge with its number.
+        title: What to see.
+        xlabel: What the gains are in.
+        ax: Where to draw.
+    """
+    best = found.groupby("kind")["gain"].max()
+    order = found.assign(best=found["kind"].map(best))
+    order = order.sort_values(["best", "kind", "gain"], ascending=[False, True, False])
+    ax = axes_or_new(ax, (8, 0.25 * len(found) + 1.4))
+    ax.axvline(0, color="0.3", lw=1)
+    for row, one in enumerate(order.itertuples()):
+        mean, low, high = (100 * value for value in (one.gain, one.low, one.high))
+        inside = PALETTE[0] if one.adjusted < 0.05 else "w"
+        look = {"ms": 7, "mew": 1.8, "mec": PALETTE[0], "mfc": inside}
+        if abs(mean) > reach:
+            side = 1 if mean > 0 else -1
+            ax.plot(side * 0.97 * reach, row, "<>"[side > 0], **look)
+            words = f"{mean:+.1f}".replace("-", "−")
+            align = "right" if side > 0 else "left"
+            ax.text(side * 0.92 * reach, row, words, ha=align, va="center", fontsize=9)
+        else:
+            ax.plot([max(low, -reach), min(high, reach)], [row, row], color=PALETTE[0], lw=2)
+            ax.plot(mean, row, "o", **look)
+        ax.annotate(
+            f"{one.cost:.1f} ×",
+            (1, row),
+            (8, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    kinds = list(order["kind"])
+    for row, (above, below) in enumerate(pairwise(kinds), start=1):
+        if above != below:
+            ax.axhline(row - 0.5, color="0.85", lw=0.8)
+    names = [f"{kind}: {change}" for kind, change in zip(kinds, order["change"], strict=True)]
+    ax.set_yticks(range(len(order)), names, fontsize=9)
+    ax.set(title=title, xlabel=xlabel, xlim=(-reach, reach), ylim=(len(order) - 0.5, -0.5))
+    ax.annotate("cost", (1, 1), (8, 4), xycoords="axes fraction", textcoords="offset points")
+    for label, inside in (("passes Bonferroni's rule", PALETTE[0]), ("does not pass", "w")):
+        ax.plot([], [], "o", ms=7, mew=1.8, mec=PALETTE[0], mfc=inside, label=label)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.07), ncols=2)
+    ax.grid(axis="x")
+    ax.grid(visible=False, axis="y")
+    return ax
+
+
+def search_panels(
+    trials: pd.DataFrame, *, resumed: int | None = None, title: str = ""
+) -> np.ndarray:
+    """Draw a search: each trial's accuracy epoch by epoch, and the best one so far.
+
+    Args:
+        trials: From ``tuning.trials_table``: ``accuracies``, ``accuracy`` and ``pruned``.
+        resumed: How many trials there were when the search was taken up again; a line marks it.
+        title: What to see.
+
+    Returns:
+        Two ``Axes``: over the epochs, and over the trials.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
+    numbers = np.arange(1, len(trials) + 1)
+    pruned = trials["pruned"].to_numpy()
+    for course, stopped in zip(trials["accuracies"], pruned, strict=True):
+        epochs = range(1, len(course) + 1)
+        colour, dashes = (PALETTE[3], "--") if stopped else (PALETTE[0], "-")
+        panels[0].plot(epochs, course, dashes, color=colour, lw=1, alpha=0.7)
+        panels[0].plot(len(course), course[-1], "x" if stopped else "o", color=colour, ms=6)
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    accuracy = trials["accuracy"].to_numpy()
+    # The first epoch of a bad trial would press the others together.
+    panels[0].set(xlabel="epoch", ylabel="validation accuracy", ylim=(accuracy.min() - 0.02, None))
+    panels[1].plot(numbers[~pruned], accuracy[~pruned], "o", color=PALETTE[0], label="finished")
+    panels[1].plot(numbers[pruned], accuracy[pruned], "x", color=PALETTE[3], label="pruned")
+    best = np.maximum.accumulate(np.where(pruned, -np.inf, accuracy))
+    known = np.isfinite(best)
+    panels[1].step(numbers[known], best[known], where="post", color="0.3", label="best so far")
+    if resumed is not None:
+        panels[1].axvline(resumed + 0.5, color="0.3", ls=":", label="taken up again")
+    panels[1].set(xlabel="trial")
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[1].legend(loc="lower right", fontsize=9)
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     figure.suptitle(title, weight="bold", x=0.01, ha="left", fontsize=12)
     return panels

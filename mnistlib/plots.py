@@ -423,6 +423,9 @@ def lines(
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     for letter in percent:
         getattr(ax, f"{letter}axis").set_major_formatter(PercentFormatter(1))
+    if log and "y" in percent:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_minor_locator(NullLocator())
     ax.legend()
     return ax
 
@@ -524,13 +527,21 @@ def trade_off(
         ax.plot(at, 1 - accuracy, "o-", color="0.5", markersize=4)
         start = (at[0], 1 - accuracy[0])
         ax.annotate(name, start, xytext=(8, 2), textcoords="offset points", color="0.35")
-    for (name, (at, accuracy)), marker in zip(points.items(), cycle("sDv^P*X"), strict=False):
+    places = [np.log10([at, 1 - accuracy]) for at, accuracy in points.values()]
+    marked = zip(points.items(), cycle("sDv^P*X"), strict=False)
+    for number, ((name, (at, accuracy)), marker) in enumerate(marked):
         ax.plot(at, 1 - accuracy, marker, color=PALETTE[0], markersize=8)
-        ax.annotate(name, (at, 1 - accuracy), xytext=(8, -4), textcoords="offset points")
+        # Names of points that lie nearly on each other stand one below the other, beside the first.
+        apart = np.abs(np.array(places) - places[number])
+        near = np.flatnonzero(np.all(apart < (0.15, 0.04), axis=1))
+        below = int((near < number).sum())
+        offset = (24 if len(near) > 1 else 8, -4 - 13 * below)
+        ax.annotate(name, 10 ** places[near[0]], xytext=offset, textcoords="offset points")
     ax.set(xscale="log", yscale="log", title=title)
     ax.set(xlabel="seconds of training", ylabel="test digits wrong")
-    for axis, unit in ((ax.xaxis, "{x:g}"), (ax.yaxis, None)):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    for axis, unit in ((ax.xaxis, "{x:,g}"), (ax.yaxis, None)):
+        low, high = axis.get_data_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < 100 * low else (1, 3)))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(unit or PercentFormatter(1, decimals=1))
     ax.margins(x=0.15)

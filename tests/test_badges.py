@@ -123,6 +123,13 @@ def test_the_set_up_cell_says_what_to_do_about_another_package(tmp_path, package
     assert "Another project's mnistlib: pip uninstall mnistlib" in done.stderr
 
 
+def test_a_lesson_that_needs_more_than_colab_has_installs_it_there():
+    plain, tuned = (badges.setup_cell(stem=stem) for stem in ("01_a", "08_tune_and_scale"))
+    assert plain == badges.setup_cell()
+    assert tuned == plain.replace('"mnist-notebooks @', '"mnist-notebooks[tune] @')
+    assert tuned != plain
+
+
 def run_setup(folder):
     """Run the set-up cell as a script outside Colab, where the %pip line stays untouched."""
     script = folder / "cell.py"

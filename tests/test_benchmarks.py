@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import measure, peers, report
-from mnistlib import drawing, models, outliers, pages
+from mnistlib import drawing, outliers, pages
 from mnistlib.metrics import percent
 from mnistlib.results import benchmarks as recorded
 
@@ -82,21 +82,9 @@ def test_a_peer_that_needs_several_packages_is_not_run_if_one_is_absent(record, 
 
 def test_plans_name_functions_that_exist():
     plans = (benchmarks.quick, benchmarks.steps, benchmarks.full, benchmarks.hands)
-    plans += (benchmarks.recognizer, benchmarks.answers, benchmarks.runtimes)
+    plans += (benchmarks.recognizer, benchmarks.answers, benchmarks.runtimes, benchmarks.tuning)
     for plan in (one for listed in plans for one in listed()):
         assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
-
-
-@pytest.mark.parametrize(
-    ("name", "by_hand"),
-    [
-        # Two products for the first layer, three for the others, a multiplication and an addition.
-        ("dense_128", 4 * 784 * 128 + 6 * 128 * 10),
-        ("cnn", 4 * 144 * 36 * 16 + 6 * 100 * 144 * 32 + 6 * 800 * 10),
-    ],
-)
-def test_operations_of_a_training_step_are_counted_by_hand(name, by_hand):
-    assert measure._operations(models.build(name)) == by_hand
 
 
 def test_ensemble_averages_the_members(tmp_path, mnist):

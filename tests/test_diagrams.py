@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from mnistlib import diagrams, metrics, plots
@@ -295,3 +296,62 @@ def test_interval_panels_write_shares_in_per_cent():
     (ax,) = diagrams.interval_panels(found, xlabel="answered")
     assert [text.get_text() for text in ax.texts] == ["99.5 %"]
     assert not any(line.get_xdata()[0] == 0 for line in ax.lines)
+
+
+EFFECTS = pd.DataFrame(
+    {
+        "kind": ["width", "width", "rate", "dropout"],
+        "change": ["32", "512", "0.1", "0.2"],
+        "gain": [-0.012, 0.004, -0.07, 0.006],
+        "low": [-0.016, 0.003, -0.08, -0.001],
+        "high": [-0.008, 0.005, -0.06, 0.013],
+        "adjusted": [0.01, 0.2, 0.001, 1.0],
+        "cost": [0.5, 2.25, 1.0, 1.1],
+    }
+)
+
+
+def test_effects_are_grouped_by_kind_with_the_best_on_top_and_cost_beside():
+    _, given = plt.subplots()
+    ax = diagrams.effects(EFFECTS, reach=1.5, title="t", ax=given)
+    assert ax is given
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert names == ["dropout: 0.2", "width: 512", "width: 32", "rate: 0.1"]
+    assert ax.get_ylim() == (3.5, -0.5)
+    words = [text.get_text() for text in ax.texts]
+    assert [word for word in words if "×" in word] == ["1.1 ×", "2.2 ×", "0.5 ×", "1.0 ×"]
+
+
+def test_effects_are_filled_by_bonferronis_rule_and_beyond_the_reach_an_arrow():
+    ax = diagrams.effects(EFFECTS, reach=1.5)
+    marks = [line for line in ax.lines if line.get_marker() in "o<>" and len(line.get_xdata())]
+    assert [line.get_marker() for line in marks] == ["o", "o", "o", "<"]
+    assert [line.get_mfc() == "w" for line in marks] == [True, True, False, False]
+    assert [line.get_xdata()[0] for line in marks[:3]] == pytest.approx([0.6, 0.4, -1.2])
+    assert "−7.0" in [text.get_text() for text in ax.texts]
+    # An interval that reaches beyond the axis ends at its edge.
+    ends = [line.get_xdata() for line in ax.lines if line.get_linewidth() == 2]
+    assert [tuple(end) for end in ends] == [
+        pytest.approx(end) for end in ((-0.1, 1.3), (0.3, 0.5), (-1.5, -0.8))
+    ]
+
+
+def test_search_shows_every_course_what_was_pruned_and_the_best_so_far():
+    trials = pd.DataFrame(
+        {
+            "accuracies": [(0.8, 0.9), (0.7,), (0.85, 0.95), (0.6, 0.92)],
+            "accuracy": [0.9, 0.7, 0.95, 0.92],
+            "pruned": [False, True, False, False],
+        }
+    )
+    left, right = diagrams.search_panels(trials, resumed=2, title="t")
+    courses = [line for line in left.lines if line.get_linestyle() != "None"]
+    assert [tuple(line.get_ydata()) for line in courses] == list(trials["accuracies"])
+    assert [line.get_linestyle() for line in courses] == ["-", "--", "-", "-"]
+    by_name = {line.get_label(): line for line in right.lines}
+    assert list(by_name["finished"].get_xdata()) == [1, 3, 4]
+    assert list(by_name["pruned"].get_xdata()) == [2]
+    assert list(by_name["best so far"].get_ydata()) == [0.9, 0.9, 0.95, 0.95]
+    assert set(by_name["taken up again"].get_xdata()) == {2.5}
+    (unmarked, _) = diagrams.search_panels(trials)
+    assert unmarked.figure.get_suptitle() == ""

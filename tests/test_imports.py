@@ -32,7 +32,7 @@ LEVELS = {
         "saving",
     },
     3: {"compiling", "diagrams", "folds", "plots", "scales", "summary", "tracking", "training"},
-    4: {"recognizer"},
+    4: {"recognizer", "tuning"},
     5: {"batch", "evaluation", "webpage"},
     6: {"app", "cli", "report", "sweep"},
     7: {"__main__"},

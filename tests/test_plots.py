@@ -210,3 +210,22 @@ def test_intervals_show_every_value_the_mean_and_students_interval():
     assert "\n" in names[2]
     assert ax.yaxis_inverted()
     ax.figure.canvas.draw()
+
+
+def test_names_of_points_that_lie_on_each_other_stand_below_each_other():
+    points = {"a": (100, 0.97), "b": (110, 0.97), "c": (115, 0.971), "far": (20_000, 0.97)}
+    ax = plots.trade_off(points, title="t")
+    heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert heights["a"] == heights["far"] > heights["b"] > heights["c"]
+    # Over more than two decades, fewer ticks.
+    assert [at for at in ax.get_xticks() if 100 <= at <= 20_000] == [100, 300, 1_000, 3_000, 10_000]
+
+
+def test_logarithmic_shares_are_written_in_per_cent_at_every_tick():
+    ax = plots.lines(
+        {"a": ([1, 2], [0.015, 0.14])}, title="t", xlabel="x", ylabel="y", percent="y", log=True
+    )
+    ax.figure.canvas.draw()
+    shown = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert {"2.0%", "5.0%", "10.0%"} <= set(shown)
+    assert len(ax.yaxis.get_minorticklocs()) == 0
