@@ -21,10 +21,10 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "This needs Python 3.11 or newer; '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
 	    echo "Name another one: make $(or $(MAKECMDGOALS),install) PYTHON=python3.11"; exit 1; } >&2
+	@$(PYTHON) .ci/install.py check $(NAMES)
 	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
 	@rm -f $@
-	@echo "Installing into $(VENV): some minutes the first time"
-	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
+	@$(PYTHON) .ci/install.py install $(VENV) '$(EXTRAS)' $(CONSTRAINTS)
 	@touch $@
 
 # In `make run 02 03`, the words behind `run` are notebooks, not goals of make.
