@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlib import inputs
+from mnistlib import inputs, provenance, sizes, writing
 from mnistlib.augment import deslant, shift
 from mnistlib.data import CLASSES, SIDE
 
@@ -285,10 +284,8 @@ def save(network: Network, path: str | Path, *, about: Mapping[str, Any] | None 
         for place, weight in enumerate(layer.weights)
     }
     arrays["network"] = np.frombuffer(text.encode(), np.uint8)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        written = Path(folder) / path.name
+    with writing.replacing(path) as written:
         np.savez_compressed(written, **arrays)
-        written.replace(path)
     return path
 
 
