@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from mnistlib.data import SIDE
+from mnistlib import floors
 from mnistlib.pictures import PictureError
 from mnistlib.preprocess import NoDigitFound
 from mnistlib.recognizer import Recognizer
@@ -213,6 +214,7 @@ def load_gradio() -> ModuleType:
         raise ImportError(
             f"gradio is installed but cannot be imported ({error}): pip install -U gradio"
         ) from error
+    floors.warn_once("gradio")
     return gradio
 
 

@@ -249,6 +249,7 @@ def repeat(
         _assign(trainer.model.optimizer, fresh)
         history = trainer.fit(seed=seed, verbose=verbose)
         _assign(network, _values(trainer.model))
+        trainer.note(network, seed)
         seconds = time.perf_counter() - start
         probabilities = models.predict_proba(network, test[0])
         accuracy = metrics.accuracy(test[1], probabilities.argmax(axis=1))
@@ -302,6 +303,7 @@ class _Trainer:
             )
         self.model, self.epochs, self.initial_epoch = model, chosen.epochs, initial_epoch
         self.batch_size = chosen.batch_size
+        self.recipe = _worded(recipe, chosen)
         x, y, sample_weight, validation = _split(
             x, y, sample_weight, validation, validation_split, model
         )
@@ -367,6 +369,16 @@ class _Trainer:
         )
 
     def fit(self, *, seed, callbacks=(), verbose=0):
+        history = self._fit(seed, callbacks, verbose)
+        self.note(self.model, seed)
+        return history
+
+    def note(self, model, seed):
+        """Note how a model was trained, so that its file can say it."""
+        count, words = len(self.arrays[0]), f"{self.recipe}, seed {seed}"
+        models.note(model, data=f"{count:,} images", recipe=words)
+
+    def _fit(self, seed, callbacks, verbose):
         callbacks = list(callbacks)
         compiling.check_callbacks(self.model, callbacks)
         common = {"epochs": self.epochs, "initial_epoch": self.initial_epoch, "verbose": verbose}
@@ -418,6 +430,27 @@ def _find(recipe: Recipe | str | None) -> Recipe:
             f"recipe must be a Recipe or one of {', '.join(RECIPES)}; received {recipe!r}"
         )
     return RECIPES[recipe]
+
+
+def _worded(given: Recipe | str | None, chosen: Recipe) -> str:
+    """Say in words how a network is trained."""
+    name = f"recipe {given}, " if isinstance(given, str) else ""
+    parts = [f"{name}{chosen.epochs} epochs", f"batches of {chosen.batch_size}"]
+    parts.append(f"learning rate {chosen.learning_rate:g}")
+    if chosen.one_cycle:
+        parts.append("one cycle")
+    if chosen.label_smoothing:
+        parts.append(f"label smoothing {chosen.label_smoothing:g}")
+    if chosen.augment:
+        parts.append(f"augmented by {_name(chosen.augment)}")
+    if chosen.hard_example_mining:
+        parts.append(f"hard example mining {chosen.hard_example_mining:g}")
+    return ", ".join(parts)
+
+
+def _name(function: Callable) -> str:
+    inner = getattr(function, "func", function)  # of a partial
+    return getattr(inner, "__name__", type(inner).__name__)
 
 
 def _split(x, y, weights, validation, share, model):

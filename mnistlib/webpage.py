@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistlib import inference
+from mnistlib import inference, writing
 from mnistlib.recognizer import Recognizer
 
 if TYPE_CHECKING:
