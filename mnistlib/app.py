@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mnistlib.data import SIDE
 from mnistlib import floors
+from mnistlib.data import SIDE
 from mnistlib.pictures import PictureError
 from mnistlib.preprocess import NoDigitFound
 from mnistlib.recognizer import Recognizer

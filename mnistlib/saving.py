@@ -122,27 +122,28 @@ def seal(path: Path, made: Provenance) -> None:
     sealed = path.with_name(f"{path.name}.sealed")
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(sealed, "w") as new:
         metadata = json.loads(archive.read("metadata.json"))
-        hashes = {}
-        for info in archive.infolist():
-            if info.filename != "metadata.json":
-                hashes[info.filename] = _copy_member(archive, new, info)
+        others = [info for info in archive.infolist() if info.filename != "metadata.json"]
+        hashes = {info.filename: _hash(archive, info) for info in others}
         made = replace(made, sha256=hashes, saved=metadata.get("date_saved"))
         content = json.dumps(metadata | {_SECTION: provenance.to_json(made)}).encode()
         most = LARGEST_MEMBERS["metadata.json"]
         if len(content) > most:
             raise Refused(f"about must be shorter: it takes {len(content):,} bytes, at most {most:,}")
+        # First, as Keras has it.
         new.writestr("metadata.json", content)
+        for info in others:
+            large = info.file_size >= 2**31
+            with (
+                archive.open(info) as source,
+                new.open(info.filename, "w", force_zip64=large) as goal,
+            ):
+                shutil.copyfileobj(source, goal, 2**20)
     sealed.replace(path)
 
 
-def _copy_member(archive: zipfile.ZipFile, new: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    digest = hashlib.sha256()
+def _hash(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     with archive.open(info) as source:
-        while part := source.read(2**20):
-            digest.update(part)
-    with archive.open(info) as source, new.open(info.filename, "w", force_zip64=info.file_size >= 2**31) as goal:
-        shutil.copyfileobj(source, goal, 2**20)
-    return digest.hexdigest()
+        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _read(path: Path) -> tuple[dict[str, bytes], Provenance, sizes.Cost]:
