@@ -213,8 +213,9 @@ def _configurations(attacks: Attacks) -> Iterator[tuple[str, dict]]:
     # CVE-2025-12058: a vocabulary that is a path.
     for name, kind in (("vocabulary", "StringLookup"), ("vocabulary-of-text", "TextVectorization")):
         config = attacks.config
-        layer = _object("keras.layers", kind, {"name": name, "vocabulary": str(attacks.secret)})
-        layer |= {"name": name, "inbound_nodes": []}
+        layer = getattr(layers, kind)(vocabulary=["a"], name=name)
+        layer = keras.saving.serialize_keras_object(layer) | {"name": name, "inbound_nodes": []}
+        layer["config"]["vocabulary"] = str(attacks.secret)
         config["config"]["layers"].append(layer)
         yield name, config
 
