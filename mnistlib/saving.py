@@ -128,7 +128,9 @@ def seal(path: Path, made: Provenance) -> None:
         content = json.dumps(metadata | {_SECTION: provenance.to_json(made)}).encode()
         most = LARGEST_MEMBERS["metadata.json"]
         if len(content) > most:
-            raise Refused(f"about must be shorter: it takes {len(content):,} bytes, at most {most:,}")
+            raise Refused(
+                f"about must be shorter: it takes {len(content):,} bytes, at most {most:,}"
+            )
         # First, as Keras has it.
         new.writestr("metadata.json", content)
         for info in others:

@@ -74,7 +74,9 @@ SWELL = {
 def _good(path: Path) -> dict[str, bytes]:
     pixels = keras.Input((28, 28), name="pixels")
     x = layers.Flatten(name="flat")(pixels)
-    x = layers.Dense(8, "relu", kernel_regularizer="l2", bias_constraint="non_neg", name="hidden")(x)
+    x = layers.Dense(8, "relu", kernel_regularizer="l2", bias_constraint="non_neg", name="hidden")(
+        x
+    )
     model = keras.Model(pixels, layers.Dense(10, "softmax", name="digit")(x))
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     loss = keras.losses.SparseCategoricalCrossentropy()

@@ -24,7 +24,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
-WATCH = '''
+WATCH = """
 import contextlib, io, json, os, resource, sys, threading, time, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
@@ -74,7 +74,7 @@ for name, path in json.loads(Path(folder, "files.json").read_text()).items():
         print(json.dumps({"name": name, "way": way.__name__, "outcome": outcome,
                           "seconds": time.process_time() - start, "megabytes": peak() - held,
                           "changed": state() != before, "events": list(events)}), flush=True)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_none_takes_much_time_or_memory(seen):
 
 # --- the files are what they seem ----------------------------------------------------------------
 
-UNGUARDED = '''
+UNGUARDED = """
 import contextlib, json, sys, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
@@ -149,7 +149,7 @@ attempt("named-function", "library", models.load)
 for name in names:
     attempt(name, "Keras", lambda path: keras.saving.load_model(path, safe_mode=False))
 print(json.dumps(acted))
-'''
+"""
 
 
 def test_without_the_guard_they_would_act(attacks):

@@ -1,6 +1,4 @@
 import importlib.metadata
-import subprocess
-import sys
 import tomllib
 import warnings
 from pathlib import Path
@@ -9,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from mnistlib import floors
+from mnistlib import app, floors, models
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -59,23 +57,16 @@ def test_of_patched_and_missing_packages_nothing_is_said(monkeypatch):
     floors.warn_once("gradio")
 
 
-def test_whoever_opens_a_model_with_an_older_keras_is_told(tmp_path):
-    code = """
-import importlib.metadata, sys, warnings
-real = importlib.metadata.version
-importlib.metadata.version = lambda name: "3.13.1" if name == "keras" else real(name)
-from mnistlib import models
-path = models.save(models.build("dense_32_16"), sys.argv[1])
-with warnings.catch_warnings(record=True) as said:
-    warnings.simplefilter("always")
-    models.load(path), models.load(path)
-print([str(one.message) for one in said if "keras 3.13.1" in str(one.message)])
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "model.keras"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-    )
-    assert ran.stdout.count("keras 3.13.1 has known security holes") == 1
+def test_whoever_opens_a_model_with_an_older_keras_is_told(tmp_path, monkeypatch):
+    path = models.save(models.build("dense_32_16"), tmp_path / "model.keras")
+    real = importlib.metadata.version
+    older = {"keras": "3.13.1", "gradio": "6.6.9"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: older.get(name) or real(name))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        models.load(path)
+        models.load(path)
+        app.load_gradio()
+        app.load_gradio()
+    said = [str(one.message) for one in said if "security holes" in str(one.message)]
+    assert [one.split(" has")[0] for one in said] == ["keras 3.13.1", "gradio 6.6.9"]

@@ -16,7 +16,18 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "floors", "folders", "forms", "kaggle", "kept", "kernels", "lines"),
+        *(
+            "_rules",
+            "data",
+            "drawing",
+            "floors",
+            "folders",
+            "forms",
+            "kaggle",
+            "kept",
+            "kernels",
+            "lines",
+        ),
         *("metrics", "pages", "paper", "parameters", "pendigits", "pictures", "questions"),
         *("results", "strokes", "touching", "writers", "writing"),
     },

@@ -59,7 +59,7 @@ def test_file_names_network_parameters_versions_data_and_recipe(saved):
     for package in ("keras", "tensorflow", "numpy"):
         assert written["versions"][package] == importlib.metadata.version(package)
     assert written["data"] == "64 of mine"
-    for part in ("recipe dense_32_16", "2 epochs", "batches of 32", "seed 7"):
+    for part in ("recipe dense_32_16", "2 epochs", "batches of 128", "seed 7"):
         assert part in written["recipe"]
     parts = members(saved)
     assert written["sha256"] == {
