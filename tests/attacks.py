@@ -67,7 +67,7 @@ class Attacks:
 READ = {"vocabulary", "vocabulary-of-text", "external-storage", "external-link", "virtual"}
 SWELL = {
     *("units", "curves", "curves-many", "shape-bomb", "zip-bomb", "huge-config", "deep-config"),
-    *("activations", "array-header", "array-zip", "array-lzma", "array-filters"),
+    *("activations", "array-header", "array-zip", "array-filters"),
 }
 
 
@@ -335,7 +335,7 @@ def _arrays(attacks: Attacks) -> None:
         return stored.getvalue()
 
     def described(*kinds: dict) -> bytes:
-        text = json.dumps({"layers": list(kinds), "about": {}})
+        text = json.dumps({"layers": list(kinds), "about": {"temperature": 1, "threshold": 0.5}})
         return array(np.frombuffer(text.encode(), np.uint8))
 
     pickled = np.array([_Pickled(attacks.written("pickle"))], object)
@@ -345,14 +345,14 @@ def _arrays(attacks: Attacks) -> None:
     huge = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + header + b"\n"
     add("array-header", {"network.npy": huge})
     add("array-zip", {"network.npy": described(), "0.0.npy": bytes(2**28)})
-    # Its decoder makes a dictionary of the size that the file says.
-    add("array-lzma", {"network.npy": described()}, zipfile.ZIP_LZMA)
-    kernel = array(np.zeros((1, 1, 1, 500_000), np.float16))
+    # 78 million values of one digit, in a file of a hundred kilobytes.
+    zeros = {(1, 1, 1, 100_000): "1.0", (100_000,): "1.1", (100_000, 10): "4.0", (10,): "4.1"}
+    kinds = ({"kind": "scale", "factor": 1, "offset": 0}, {"kind": "conv", "stride": 1})
+    kinds += ({"kind": "pool", "size": 28}, {"kind": "flatten"}, {"kind": "dense"})
     add(
         "array-filters",
         {
-            "network.npy": described({"kind": "conv", "stride": 1}),
-            "0.0.npy": kernel,
-            "0.1.npy": array(np.zeros(500_000, np.float16)),
+            "network.npy": described(*kinds, {"kind": "softmax"}),
+            **{f"{key}.npy": array(np.zeros(shape, np.float16)) for shape, key in zeros.items()},
         },
     )

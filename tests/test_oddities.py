@@ -181,6 +181,18 @@ def test_changed_files_are_refused_or_answer(files, tmp_path, suffix, seed, insi
         np.testing.assert_allclose(answered.sum(axis=1), 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_ways_of_packing_are_refused(files, tmp_path, method):
+    """What they take is not bounded by what they hold: a dictionary of LZMA has up to 4 GB."""
+    for path, members in files.values():
+        packed = tmp_path / path.name
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        with pytest.raises(ValueError, match=f"packed by method {method}"):
+            recognizer.load(packed)
+
+
 def test_numbers_that_overflow_are_told(tmp_path):
     path = inference.save(network(factor=3e37), tmp_path / "large.npz")
     loaded, _ = inference.load(path)

@@ -83,13 +83,14 @@ def test_only_ours_and_only_old_ones_are_swept(tmp_path):
         "young": ".saving-abcdefgh",
         "of an earlier version, a day old": ".saving-bcdefghi",
         "of an earlier version, an hour old": ".saving-cdefghij",
-        "somebody's": ".saving-my-own-folder",
-        "another's": ".sparing-abcdefgh",
+        "somebody's, days old": ".saving-my-own-folder",
+        "another's, days old": ".sparing-abcdefgh",
     }
     for words, name in names.items():
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "x").write_text("x")
+        # As if its process was just about to lock it.
+        (folder / (".mnistlib-lock" if words == "young" else "x")).write_text("x")
         make_old(folder, 1 if words == "young" else 2 * 86_400 if "day" in words else OLD)
     target = tmp_path / "target"
     target.mkdir()
