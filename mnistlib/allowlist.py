@@ -36,15 +36,24 @@ from mnistlib._rules import (
 LARGEST_PARTS = 50_000
 """Lists and objects in a configuration: a hundred for each of the layers that are allowed."""
 
+LARGEST_MEASURES = 100
+"""Losses and metrics of a configuration: ten for each of ten outputs."""
+
+LARGEST_CURVES = 1_000_000
+"""Points on the curves of a configuration's AUCs: four numbers each, made while a file loads."""
+
 LARGEST_DEPTH = 60
 """Levels of lists and objects in a configuration: a nested model takes seven."""
 
 
-def check_config(text: bytes) -> None:
+def check_config(text: bytes) -> sizes.Cost:
     """Check the configuration of a model, ``config.json`` of a ``.keras`` file.
 
     Args:
         text: The file's bytes, JSON.
+
+    Returns:
+        What the network takes.
 
     Raises:
         Refused: The configuration is damaged, or asks for something that is not on the list.
@@ -57,7 +66,7 @@ def check_config(text: bytes) -> None:
         raise must("config.json", "a model as Keras writes it", config)
     _check_names(config)
     _model_object(config, "the model")
-    sizes.check(config)
+    return sizes.check(config)
 
 
 # --- names ---------------------------------------------------------------------------------------
@@ -496,6 +505,23 @@ def _build(value: object, where: str) -> None:
 
 def _compile(value: object, where: str) -> None:
     optional(_compilation)(value, where)
+    measures, points = 0, 0
+    waiting = [(value or {}).get(name) for name in ("loss", "metrics", "weighted_metrics")]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list) or (isinstance(part, dict) and NAMING.isdisjoint(part)):
+            waiting += part.values() if isinstance(part, dict) else part
+            continue
+        measures += part is not None
+        if isinstance(part, dict) and part["class_name"] == "AUC":
+            curve = part["config"]
+            labels = curve.get("num_labels") or (10 if curve.get("multi_label") else 1)
+            points += labels * curve.get("num_thresholds", 200)
+    if measures > LARGEST_MEASURES or points > LARGEST_CURVES:
+        raise Refused(
+            f"{where} has {measures:,} losses and metrics, with {points:,} points on curves; at "
+            f"most {LARGEST_MEASURES} and {LARGEST_CURVES:,} are loaded"
+        )
 
 
 def _no_compilation(value: object, where: str) -> None:

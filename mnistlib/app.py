@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from mnistlib import floors
 from mnistlib.data import SIDE
 from mnistlib.pictures import PictureError
 from mnistlib.preprocess import NoDigitFound
@@ -213,6 +214,7 @@ def load_gradio() -> ModuleType:
         raise ImportError(
             f"gradio is installed but cannot be imported ({error}): pip install -U gradio"
         ) from error
+    floors.warn_once("gradio")
     return gradio
 
 

@@ -58,10 +58,9 @@ def load(folder: str | Path) -> Folder:
     Raises:
         DataError: There is no such folder, or it holds no picture.
     """
-    folder = Path(folder).expanduser()
     labelled, unlabelled = [], []
     for path in find(folder):
-        label = _label(path.relative_to(folder))
+        label = _label(path.relative_to(Path(folder).expanduser()))
         if label is None:
             unlabelled.append(path)
         else:
@@ -75,8 +74,14 @@ def find(folder: str | Path) -> list[Path]:
     Raises:
         DataError: As ``load``.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    try:
+        folder = Path(folder).expanduser()
+        there = folder.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, not to be looked into; ~nobody
+        raise DataError(
+            f"folder must name a folder of pictures; received {str(folder)[:300]!r}: {error}"
+        ) from error
+    if not there:
         raise DataError(f"folder must name a folder of pictures; received {str(folder)!r}")
     found = sorted(
         path

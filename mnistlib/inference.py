@@ -6,10 +6,13 @@ answers (``mnistlib predict``, the page) needs no TensorFlow. Imports without it
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
-import tempfile
+import struct
+import tokenize
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlib import inputs
+from mnistlib import inputs, provenance, sizes, writing
 from mnistlib.augment import deslant, shift
 from mnistlib.data import CLASSES, SIDE
 
@@ -67,13 +70,22 @@ class Network:
 
         Returns:
             float32 (n, 10), rows summing to one.
+
+        Raises:
+            ValueError: The images are not digits in 0–255, or the network's numbers overflow.
         """
         images = inputs.as_digits(images)
         parts = [np.zeros((0, CLASSES), np.float32)]
         for start in range(0, len(images), batch_size):
             x = images[start : start + batch_size, :, :, None].astype(np.float32)
-            for layer in self.layers:
-                x = _STEPS[layer.kind](x, layer)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for layer in self.layers:
+                    x = _STEPS[layer.kind](x, layer)
+            if not np.isfinite(x).all():
+                raise ValueError(
+                    "network must give probabilities; received one whose numbers grow beyond what "
+                    "float32 holds"
+                )
             parts.append(x)
         return np.concatenate(parts)
 
@@ -285,10 +297,8 @@ def save(network: Network, path: str | Path, *, about: Mapping[str, Any] | None 
         for place, weight in enumerate(layer.weights)
     }
     arrays["network"] = np.frombuffer(text.encode(), np.uint8)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        written = Path(folder) / path.name
+    with writing.replacing(path) as written:
         np.savez_compressed(written, **arrays)
-        written.replace(path)
     return path
 
 
@@ -304,8 +314,13 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
     """
     path = Path(path)
     try:
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no network {path}")
+        found = path.is_file()
+    except (OSError, ValueError) as error:
+        # A name that is too long, or one that no file can have.
+        raise FileNotFoundError(f"there is no network {str(path)[:300]!r}: {error}") from error
+    if not found:
+        raise FileNotFoundError(f"there is no network {path}")
+    try:
         arrays = _arrays(path)
         text = json.loads(bytes(arrays.pop("network")).decode())
         layers = []
@@ -314,17 +329,23 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
             weights = [arrays.pop(f"{number}.{place}") for place in range(_WEIGHTS.get(kind, 0))]
             layers.append(Layer(kind, options, tuple(w.astype(np.float32) for w in weights)))
         about = dict(text["about"])
+        provenance.check_about(about, "what it says about itself")
         if arrays:
             raise ValueError(f"{next(iter(arrays))} belongs to no layer")
         network = Network(tuple(layers))
         _check(network, "it")
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path} is no network that this library saved: {error!r}") from error
     return network, about
 
 
+# What reading raises of damaged files and of such as were made to hurt. LookupError: a kind that
+# is missing. SyntaxError, TokenError: a header that numpy's parser trips over.
+_DAMAGED = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError),
+    *(RuntimeError, MemoryError, SyntaxError, tokenize.TokenError, struct.error),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+)
 _WEIGHTS = {"conv": 2, "dense": 2}
 
 
@@ -336,30 +357,32 @@ def _listed(layers: Sequence[dict]) -> list[dict]:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays of a file, once their sizes are known to be those of a network."""
-    import io
-    import zipfile
-
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise ValueError(f"it has {size:,} bytes; a network has at most {_MOST_BYTES:,}")
     arrays = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > _MOST_BYTES:
-                raise ValueError(f"it holds {size:,} bytes; a network has at most {_MOST_BYTES:,}")
-            for name in archive.namelist():
-                member = archive.read(name)
-                header = io.BytesIO(member)
-                if np.lib.format.read_magic(header) != (1, 0):
-                    raise ValueError(f"{name} is no array of numbers")
-                shape, _, kind = np.lib.format.read_array_header_1_0(header)
-                # A header may claim any size.
-                if kind.hasobject or math.prod(shape) * kind.itemsize > len(member):
-                    raise ValueError(f"{name} is no array of numbers")
-                array = np.lib.format.read_array(io.BytesIO(member), allow_pickle=False)
-                arrays[name.removesuffix(".npy")] = array
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as error:
-        raise ValueError(str(error)) from error
-    except (zlib.error, NotImplementedError, RuntimeError) as error:  # damaged, or encrypted
-        raise ValueError(str(error)) from error
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        if size > _MOST_BYTES:
+            raise ValueError(f"it holds {size:,} bytes; a network has at most {_MOST_BYTES:,}")
+        if len(members) > 2 * _MOST_LAYERS + 1:
+            raise ValueError(f"it holds {len(members):,} arrays")
+        for member in members:
+            name = member.filename
+            # Other methods may take gigabytes for a few bytes.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{name} is packed by method {member.compress_type}")
+            content = archive.read(member)
+            header = io.BytesIO(content)
+            if np.lib.format.read_magic(header) != (1, 0):
+                raise ValueError(f"{name} is no array of numbers")
+            shape, _, kind = np.lib.format.read_array_header_1_0(header)
+            # A header may claim any size.
+            if kind.kind not in "fu" or math.prod(shape) * kind.itemsize > len(content):
+                raise ValueError(f"{name} is no array of numbers")
+            array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+            arrays[name.removesuffix(".npy")] = array
     return arrays
 
 
@@ -372,8 +395,22 @@ def _check(network: Network, name: str) -> None:
         if not all(np.isfinite(weight).all() for weight in layer.weights):
             raise ValueError(f"{name} must have finite weights")
         shape = _shape_after(layer, shape, name)
+        made = max(math.prod(shape), _inside(layer, shape))
+        if made > sizes.LARGEST_LAYER:
+            raise ValueError(f"{name} makes {made:,} values of a digit in {layer.kind}")
     if shape != (CLASSES,) or not network.layers or network.layers[-1].kind != "softmax":
         raise ValueError(f"{name} must end in a softmax over {CLASSES} classes")
+
+
+def _inside(layer: Layer, shape: tuple[int, ...]) -> int:
+    """Count the values that a convolution lays out in rows before it multiplies them."""
+    if layer.kind != "conv":
+        return 0
+    return shape[0] * shape[1] * math.prod(layer.weights[0].shape[:3])
+
+
+def _is_step(value: object, low: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= SIDE
 
 
 def _shape_after(layer: Layer, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
@@ -381,22 +418,23 @@ def _shape_after(layer: Layer, shape: tuple[int, ...], name: str) -> tuple[int, 
     options, weights = layer.options, layer.weights
     fits = True
     if layer.kind == "scale":
-        fits = all(math.isfinite(float(options[key])) for key in ("factor", "offset"))
+        # As float32 holds them.
+        fits = all(abs(float(options[key])) < 3e38 for key in ("factor", "offset"))
     elif layer.kind == "crop":
         (top, bottom), (left, right) = options["crop"]
-        fits = len(shape) == 3 and min(top, bottom, left, right) >= 0
+        fits = len(shape) == 3 and all(_is_step(cut, 0) for cut in (top, bottom, left, right))
         shape = (shape[0] - top - bottom, shape[1] - left - right, *shape[2:])
     elif layer.kind == "conv":
         kernel, bias = weights
         stride = options["stride"]
-        fits = len(shape) == 3 and kernel.ndim == 4 and isinstance(stride, int) and stride >= 1
+        fits = len(shape) == 3 and kernel.ndim == 4 and kernel.size > 0 and _is_step(stride)
         fits = fits and kernel.shape[2] == shape[2] and bias.shape == kernel.shape[3:]
         if fits:
             height, width = (shape[axis] - kernel.shape[axis] for axis in (0, 1))
             shape = (height // stride + 1, width // stride + 1, kernel.shape[3])
     elif layer.kind == "pool":
         size = options["size"]
-        fits = len(shape) == 3 and isinstance(size, int) and size >= 1
+        fits = len(shape) == 3 and _is_step(size)
         if fits:
             shape = (shape[0] // size, shape[1] // size, shape[2])
     elif layer.kind == "flatten":

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import itertools
-import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mnistlib import inference, inputs, saving
+from mnistlib import floors, inference, inputs, provenance, saving, sizes, writing
+from mnistlib._rules import Refused
 from mnistlib._tensorflow import keras, standard_settings
 from mnistlib.data import CLASSES, SIDE
+from mnistlib.provenance import Provenance
 
 layers = keras.layers
+
+# Values that all layers together make of the digits predicted at a time: 1 GB of float32.
+_MOST_VALUES = 250_000_000
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -228,6 +236,9 @@ def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2
         raise ValueError(f"batch_size must be at least 1; received {batch_size}")
     images = inputs.as_digits(images)
     shape = (-1, *input_shape(model))
+    if False:
+        # Whoever made the file may have made it wide: all its layers' values, in a gigabyte.
+        batch_size = min(batch_size, max(1, _MOST_VALUES // known.values))
     parts = [
         np.asarray(model.predict_on_batch(images[start : start + batch_size].reshape(shape)))
         for start in range(0, len(images), batch_size)
@@ -316,43 +327,152 @@ def features(model: keras.Model, images: np.ndarray, layer: str) -> np.ndarray:
     return np.asarray(part(images, training=False)).astype(np.float32)
 
 
-def save(model: keras.Model, path: str | Path) -> Path:
+def save(
+    model: keras.Model,
+    path: str | Path,
+    *,
+    data: str | None = None,
+    recipe: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the model to a ``.keras`` file, completely or not at all.
 
+    The file also holds what ``describe`` tells, and the SHA-256 of its parts, which ``load``
+    compares. Keras opens it like any other.
+
+    Args:
+        model: Any Keras model whose weights are finite.
+        path: Where to write it, ending in ``.keras``.
+        data: What it was trained on, in words, such as ``data.load().source``. None: what
+            ``training.fit`` noted, if the weights are still those that it left.
+        recipe: How it was trained, in words. None: as for ``data``.
+        about: What else to write down: text, numbers and lists of them, 50 at most.
+        calibration: As ``recognizer.save`` gives it.
+
     Raises:
-        ValueError: The path does not end in ``.keras``.
+        ValueError: The path does not end in ``.keras``, the weights are not finite, or what is to
+            be written down is too long or of another kind.
+        FileNotFoundError: There is no such folder.
+        OSError: Nothing can be written there.
     """
     path = _keras_path(path)
-    # Written beside its goal, so that the final move stays on one file system and is atomic.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        written = Path(folder) / path.name
+    for weight in model.weights:
+        if not np.isfinite(np.asarray(weight, np.float32)).all():
+            raise ValueError(
+                f"model must have finite weights; received {weight.path!r} with some that are not, "
+                "as after a training that diverged: such a file could not be loaded again"
+            )
+    noted = describe(model)
+    made = replace(
+        noted,
+        data=noted.data if data is None else data,
+        recipe=noted.recipe if recipe is None else recipe,
+        versions=provenance.versions("keras", "tensorflow", "numpy"),
+        about=dict(about or noted.about),
+        calibration=calibration,
+    )
+    with writing.replacing(path) as written:
         model.save(written)
-        written.replace(path)
+        try:
+            saving.seal(written, made)
+        except Refused as error:
+            raise ValueError(str(error)) from error
     return path
 
 
 def load(path: str | Path) -> keras.Model:
     """Read a model from a ``.keras`` file; only what is on its list is ever built.
 
-    HDF5 files (``.h5``) are refused because Keras does not apply its safe mode to them.
+    HDF5 files (``.h5``) are refused because Keras does not apply its safe mode to them. What the
+    file says about itself, ``describe`` tells of the model.
 
     Raises:
-        ValueError: The path does not end in ``.keras``, or the file is no model of a known kind:
-            says which part of it is refused.
+        ValueError: The path does not end in ``.keras``, or the file is no model of a known kind, or
+            its parts are not those that it was saved with: says which part is refused.
         FileNotFoundError: There is no such file.
         OSError: The file cannot be read.
     """
-    path = _keras_path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"path must name a saved model; there is no file {str(path)!r}")
+    path = _existing(path)
+    floors.warn_once("keras")
     # Keras opens a copy made of what was checked, so that nothing can be exchanged in between.
-    with saving.checked(path) as copy, standard_settings():
+    with saving.checked(path) as checked, standard_settings():
         try:
-            return keras.saving.load_model(copy, safe_mode=True)
+            model = keras.saving.load_model(checked.copy, safe_mode=True)
         except Exception as error:
             # Keras raises errors of many kinds for parts that do not fit together.
             reason = textwrap.shorten(str(error), 300, placeholder=" …")
             raise ValueError(f"{path} is no model that Keras saved: {reason}") from error
+    _COSTS[model] = checked.cost
+    _note(model, replace(checked.made, parameters=model.count_params()))
+    return model
+
+
+def describe(model: keras.Model | str | Path) -> Provenance:
+    """Tell what a network is and what it was made with.
+
+    Args:
+        model: A model, or the path of a ``.keras`` file, which is checked as by ``load`` but not
+            built.
+
+    Returns:
+        What the file says. For a model that was trained or changed otherwise since it was loaded,
+        or since ``training.fit`` noted how it was trained, only its name and size: what was noted
+        is not true of it any more.
+
+    Raises:
+        ValueError: As ``load``.
+        FileNotFoundError: As ``load``.
+        OSError: As ``load``.
+    """
+    if not isinstance(model, keras.Model):
+        return saving.describe(_existing(model))
+    noted, digest = _NOTES.get(model, (None, None))
+    if noted is not None and digest == _digest(model):
+        return noted
+    return Provenance(model.name, model.count_params() if model.built else None)
+
+
+def note(model: keras.Model, *, data: str, recipe: str) -> None:
+    """Note how a model was trained, for ``describe`` and ``save``, as long as its weights stay."""
+    _note(model, Provenance(model.name, model.count_params(), data=data, recipe=recipe))
+
+
+def cost(model: keras.Model) -> sizes.Cost | None:
+    """Tell what a loaded model takes for each digit; None for one that was made here."""
+    parts = [model, *getattr(model, "layers", [])]
+    return next((_COSTS[part] for part in parts if part in _COSTS), None)
+
+
+# Of models in memory: what is known of them, with the digest of the weights of which it is true,
+# and what those that were loaded take.
+_NOTES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_COSTS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _note(model: keras.Model, made: Provenance) -> None:
+    _NOTES[model] = (made, _digest(model))
+
+
+def _digest(model: keras.Model) -> bytes:
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight).view(np.uint8))
+    return digest.digest()
+
+
+def _existing(path: str | Path) -> Path:
+    path = _keras_path(path)
+    try:
+        found = path.is_file()
+    except (OSError, ValueError) as error:
+        # A name that is too long, or one that no file can have.
+        raise FileNotFoundError(
+            f"path must name a saved model; {str(path)[:300]!r} is none: {error}"
+        ) from error
+    if not found:
+        raise FileNotFoundError(f"path must name a saved model; there is no file {str(path)!r}")
+    return path
 
 
 def _keras_path(path: str | Path) -> Path:

@@ -105,11 +105,11 @@ def _existing(picture: str | os.PathLike) -> Path:
         raise FileNotFoundError(
             f"picture must name a file; {shown!r} is an address: download the picture first"
         )
-    path = Path(picture).expanduser()
     try:
+        path = Path(picture).expanduser()
         found, folder = path.is_file(), path.is_dir()
-    except (OSError, ValueError) as error:
-        # Text that is too long for a name, or a place that may not be looked into.
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        # Text that is too long for a name, a place that may not be looked into, ~nobody, or bytes.
         raise FileNotFoundError(f"picture must name a file; {shown!r} is none: {error}") from error
     if not found:
         what = "a folder" if folder else "no file"

@@ -7,7 +7,6 @@ network or to open one that Keras saved.
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -202,7 +201,7 @@ def calibrate(
     raw = inference.predict_tta(_predicting(model), x, shifts=1, deslanted=deslanted)
     temperature = metrics.fit_temperature(y, raw)
     confidence = metrics.apply_temperature(raw, temperature).max(axis=1)
-    threshold = float(np.quantile(confidence, 1 - answered))
+    threshold = min(1.0, float(np.quantile(confidence, 1 - answered)))
     return Recognizer(model, temperature, threshold, deslanted)
 
 
@@ -303,31 +302,42 @@ def shipped() -> Recognizer:
 
 
 _CALIBRATION = ("temperature", "threshold", "deslanted")
+_LARGEST_CALIBRATION = 10_000
+# Well beyond what ``metrics.fit_temperature`` finds, 0.05 to 20; further out every answer is at
+# 100 % or all are alike.
+_COOLEST, _HOTTEST = 0.01, 100.0
 
 
 def save(
     recognizer: Recognizer, path: str | Path, *, about: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write a recognizer to a file, or, of a ``.keras`` file, its calibration beside it.
+    """Write a recognizer to one file, its calibration included.
 
     Args:
         recognizer: The recognizer.
-        path: Ending in ``.keras``, for Keras: the calibration goes beside it, to a ``.json``. Or in
-            ``.npz``, for NumPy alone (``inference.save``): one file, small and fast to open.
-        about: What to write down about an ``.npz``, such as what it was trained on.
+        path: Ending in ``.keras``, for Keras, which opens it like any other; or in ``.npz``, for
+            NumPy alone (``inference.save``): small and fast to open.
+        about: What to write down about it, such as what it was trained on: text, numbers and lists
+            of them.
+
+    Raises:
+        ValueError: The path ends otherwise, the network or the calibration could not be loaded
+            again, or ``about`` holds something else.
+        FileNotFoundError: There is no such folder.
+        OSError: Nothing can be written there.
     """
     path = Path(path)
-    calibration = {name: getattr(recognizer, name) for name in _CALIBRATION}
+    calibration = {
+        "temperature": float(recognizer.temperature),
+        "threshold": float(recognizer.threshold),
+        "deslanted": bool(recognizer.deslanted),
+    }
+    _calibrated(recognizer.model, calibration, "recognizer")
     if path.suffix == ".npz":
         return inference.save(_in_numpy(recognizer), path, about={**(about or {}), **calibration})
     from mnistlib import models
 
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        written = Path(folder) / "calibration.json"
-        written.write_text(json.dumps(calibration) + "\n", encoding="utf-8")
-        saved = models.save(recognizer.model, path)
-        written.replace(path.with_suffix(".json"))
-    return saved
+    return models.save(recognizer.model, path, about=about, calibration=calibration)
 
 
 def _in_numpy(recognizer: Recognizer) -> inference.Network:
@@ -337,16 +347,20 @@ def _in_numpy(recognizer: Recognizer) -> inference.Network:
 
 
 def load(path: str | Path) -> Recognizer:
-    """Read a recognizer: an ``.npz``, or a network of Keras with its calibration beside it.
+    """Read a recognizer: an ``.npz``, or a network of Keras with its calibration.
 
     A network of Keras without a calibration may be anybody's: any classifier of ten classes that
     takes digits as (28, 28), (28, 28, 1) or (784,) and ends in a softmax or in logits. In which
     scale it takes pixels is found by trying (``scales.adapt``); where that is not 0–255, a warning
     says so.
 
+    Earlier states wrote the calibration beside the network, to a ``.json``. It counts only for a
+    file that says nothing about itself, as theirs did not: else it is of an earlier network.
+
     Raises:
         FileNotFoundError: There is no such network.
         ValueError: The network reads no digits, or the calibration is not what ``save`` writes.
+        OSError: A file cannot be read.
     """
     if Path(path).suffix == ".npz":
         network, about = inference.load(path)
@@ -354,28 +368,46 @@ def load(path: str | Path) -> Recognizer:
     from mnistlib import models
 
     model = models.load(path)
-    beside = Path(path).with_suffix(".json")
-    if not beside.is_file():
+    made, beside = models.describe(model), Path(path).with_suffix(".json")
+    if made.calibration is not None:
+        calibration, place = made.calibration, Path(path)
+    elif made.sha256 or not beside.is_file():
         return _anybodys(model, path)
+    else:
+        calibration, place = _read_calibration(beside), beside
     if models.input_shape(model) != (data.SIDE, data.SIDE):
         raise ValueError(f"{path} must take digits (n, 28, 28); it takes {model.input_shape}")
+    return _calibrated(model, calibration, place)
+
+
+def _read_calibration(path: Path) -> Mapping:
     try:
-        calibration = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{beside} is no calibration of a recognizer: {error!r}") from error
-    return _calibrated(model, calibration, beside)
+        with path.open("rb") as file:
+            # It takes a hundred; another file of this name may be of any size.
+            return json.loads(file.read(_LARGEST_CALIBRATION))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no calibration of a recognizer: {error!r}") from error
 
 
 def _calibrated(
     model: keras.Model | inference.Network, calibration: Mapping, path: str | Path
 ) -> Recognizer:
     try:
-        temperature, threshold = (float(calibration[name]) for name in _CALIBRATION[:2])
-        if not (0 < temperature < np.inf and 0 <= threshold <= 1):
-            raise ValueError(f"temperature {temperature}, threshold {threshold}")
+        temperature, threshold = (calibration[name] for name in _CALIBRATION[:2])
         # Files of earlier states do not say: theirs were not.
-        return Recognizer(model, temperature, threshold, bool(calibration.get("deslanted", False)))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        deslanted = calibration.get("deslanted", False)
+        for value in (temperature, threshold):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{value!r} is no number")
+        if not isinstance(deslanted, bool):
+            raise TypeError(f"deslanted must be true or false; received {deslanted!r}")
+        if not (_COOLEST <= temperature <= _HOTTEST and 0 <= threshold <= 1):
+            raise ValueError(
+                f"temperature must be from {_COOLEST} to {_HOTTEST} and threshold from 0 to 1; "
+                f"received {temperature} and {threshold}"
+            )
+        return Recognizer(model, float(temperature), float(threshold), deslanted)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no calibration of a recognizer: {error!r}") from error
 
 

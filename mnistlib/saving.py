@@ -8,21 +8,26 @@ exactly the bytes that were looked at. Neither Keras nor TensorFlow is needed to
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import math
 import os
+import shutil
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 
-from mnistlib import allowlist
-from mnistlib._rules import Refused
+from mnistlib import allowlist, provenance, sizes, writing
+from mnistlib._rules import Refused, show
+from mnistlib.provenance import Provenance
 
 LARGEST_MEMBERS: dict[str, int] = {
     "metadata.json": 10_000,
@@ -32,12 +37,33 @@ LARGEST_MEMBERS: dict[str, int] = {
 """Bytes of each member, unpacked. A layer's settings take 1,500; ``allowlist.LARGEST_PARAMETERS``
 numbers with Adam's two averages take 240 MB."""
 
+Unpack = Callable[..., bytes]
+
 LARGEST_FILE = sum(LARGEST_MEMBERS.values()) + 10_000
 
 LARGEST_OBJECTS = 20_000
 """Groups and arrays among the weights: forty for each of the layers that are allowed."""
 
 _MEMBERS = "metadata.json, config.json and model.weights.h5"
+
+
+_SECTION = "mnistlib"
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file that was checked.
+
+    Attributes:
+        copy: Where a private copy of it lies, made of exactly the bytes that were checked.
+        made: What it says about itself.
+        cost: What its network takes for each digit.
+    """
+
+    copy: Path
+    made: Provenance
+    cost: sizes.Cost
 
 
 def check(path: str | Path) -> None:
@@ -48,39 +74,92 @@ def check(path: str | Path) -> None:
 
     Raises:
         ValueError: The file is damaged, names a class or function that is not on the list of
-            ``allowlist``, or is too large: says which part.
+            ``allowlist``, is too large, or has other parts than its manifest says: says which part.
         OSError: The file cannot be read.
     """
     _read(Path(path))
 
 
+def describe(path: str | Path) -> Provenance:
+    """Tell what a ``.keras`` file says about itself, once it is checked as by ``check``.
+
+    Raises:
+        ValueError: As ``check``.
+        OSError: As ``check``.
+    """
+    return _read(Path(path))[1]
+
+
 @contextlib.contextmanager
-def checked(path: str | Path) -> Iterator[Path]:
+def checked(path: str | Path) -> Iterator[Checked]:
     """Check a ``.keras`` file as ``check`` does, and make a private copy of what was checked.
 
     Within, the copy can be opened; whoever changes the file meanwhile, or makes a zip that two
     programs read differently, does not change the copy.
 
     Yields:
-        The path of the copy, which goes away afterwards.
+        The copy, which goes away afterwards, and what was found out.
     """
-    members = _read(Path(path))
-    with tempfile.TemporaryDirectory(prefix="mnistlib-") as folder:
-        copy = Path(folder) / "model.keras"
+    members, made, cost = _read(Path(path))
+    with writing.passing(Path(tempfile.gettempdir()), "mnistlib-opening-") as folder:
+        copy = folder / "model.keras"
         with zipfile.ZipFile(copy, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        yield copy
+            for name in LARGEST_MEMBERS:
+                archive.writestr(name, members.pop(name))
+        yield Checked(copy, made, cost)
 
 
-def _read(path: Path) -> dict[str, bytes]:
+def seal(path: Path, made: Provenance) -> None:
+    """Write into a ``.keras`` file, as Keras has saved it, what it is and what its parts hash to.
+
+    Args:
+        path: The file, which nobody else opens yet.
+        made: What to write; ``saved`` and ``sha256`` are found here.
+
+    Raises:
+        Refused: Something in it can't be written, or is too long.
+    """
+    sealed = path.with_name(f"{path.name}.sealed")
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(sealed, "w") as new:
+        metadata = json.loads(archive.read("metadata.json"))
+        others = [info for info in archive.infolist() if info.filename != "metadata.json"]
+        hashes = {info.filename: _hash(archive, info) for info in others}
+        made = replace(made, sha256=hashes, saved=metadata.get("date_saved"))
+        content = json.dumps(metadata | {_SECTION: provenance.to_json(made)}).encode()
+        most = LARGEST_MEMBERS["metadata.json"]
+        if len(content) > most:
+            raise Refused(
+                f"about must be shorter: it takes {len(content):,} bytes, at most {most:,}"
+            )
+        # First, as Keras has it.
+        new.writestr("metadata.json", content)
+        for info in others:
+            large = info.file_size >= 2**31
+            with (
+                archive.open(info) as source,
+                new.open(info.filename, "w", force_zip64=large) as goal,
+            ):
+                shutil.copyfileobj(source, goal, 2**20)
+    sealed.replace(path)
+
+
+def _hash(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
+    with archive.open(info) as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, bytes], Provenance, sizes.Cost]:
     known = "no model that Keras saved"
     try:
-        members = _unpack(path)
-        _check_metadata(members["metadata.json"])
-        known = "no model that is opened here"
-        allowlist.check_config(members["config.json"])
-        _check_weights(members["model.weights.h5"])
+        with _unpacking(path) as unpack:
+            members = {"metadata.json": unpack("metadata.json"), _CONFIG: unpack(_CONFIG)}
+            made = _read_metadata(members["metadata.json"])
+            _check_hash(members, made, _CONFIG)
+            known = "no model that is opened here"
+            cost = allowlist.check_config(members[_CONFIG])
+            members[_WEIGHTS] = unpack(_WEIGHTS, cost.weights)
+        _check_hash(members, made, _WEIGHTS)
+        _check_weights(members[_WEIGHTS])
     except Refused as error:
         raise ValueError(
             f"{path} is {known}: {error}. Only networks of the usual layers are opened, as "
@@ -89,14 +168,25 @@ def _read(path: Path) -> dict[str, bytes]:
         ) from error
     except (MemoryError, RecursionError) as error:
         raise ValueError(f"{path} is {known}: {type(error).__name__} while checking it") from error
-    return members
+    if not made.network:
+        made = replace(made, network=json.loads(members[_CONFIG])["config"]["name"])
+    return members, made, cost
+
+
+def _check_hash(members: dict[str, bytes], made: Provenance, name: str) -> None:
+    if made.sha256 and made.sha256.get(name) != hashlib.sha256(members[name]).hexdigest():
+        raise Refused(
+            f"its {name} is not the one that it was saved with (SHA-256): it is damaged, or was "
+            "changed since"
+        )
 
 
 # --- the zip -------------------------------------------------------------------------------------
 
 
-def _unpack(path: Path) -> dict[str, bytes]:
-    """Read the three members of a zip, none larger than it may be."""
+@contextlib.contextmanager
+def _unpacking(path: Path) -> Iterator[Unpack]:
+    """Open a zip of three members, of which each can be unpacked, none larger than it may be."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise Refused("it is no regular file")
     with path.open("rb") as file:
@@ -105,17 +195,32 @@ def _unpack(path: Path) -> dict[str, bytes]:
             raise Refused(f"it has {size:,} bytes, at most {LARGEST_FILE:,}")
         content = file.read(size)
     _check_directory(content)
+    with _damage_told(), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+        if len(archive.infolist()) != len(infos) or infos.keys() != LARGEST_MEMBERS.keys():
+            names = ", ".join(repr(info.filename[:100]) for info in archive.infolist())
+            raise Refused(f"it must hold {_MEMBERS}, once each; it holds {names or 'nothing'}")
+        for info in infos.values():
+            _check_member(info)
+
+        def unpack(name: str, most: int | None = None) -> bytes:
+            with _damage_told():
+                return _unpack_member(archive, infos[name], most)
+
+        yield unpack
+
+
+@contextlib.contextmanager
+def _damage_told() -> Iterator[None]:
+    """Say of what the zip library raises, errors of many kinds, that the zip is damaged."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            infos = archive.infolist()
-            if sorted(info.filename for info in infos) != sorted(LARGEST_MEMBERS):
-                names = ", ".join(repr(info.filename[:100]) for info in infos) or "nothing"
-                raise Refused(f"it must hold {_MEMBERS}, once each; it holds {names}")
-            return {info.filename: _unpack_member(archive, info) for info in infos}
+        yield
+    except Refused:
+        raise
     except (zipfile.BadZipFile, zlib.error, struct.error, UnicodeError) as error:
         raise Refused(f"its zip is damaged ({error})") from error
     except (EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-        if isinstance(error, Refused):
+        if isinstance(error, RecursionError):
             raise
         raise Refused(f"its zip cannot be read ({error})") from error
 
@@ -139,7 +244,7 @@ def _check_directory(content: bytes) -> None:
         raise Refused("the list of members in its zip is not where it should be")
 
 
-def _unpack_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def _check_member(info: zipfile.ZipInfo) -> None:
     most = LARGEST_MEMBERS[info.filename]
     if info.flag_bits & 1:
         raise Refused(f"its member {info.filename} is encrypted")
@@ -147,8 +252,16 @@ def _unpack_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         raise Refused(f"its member {info.filename} is packed by method {info.compress_type}")
     if info.file_size > most:
         raise Refused(f"its member {info.filename} has {info.file_size:,} bytes, at most {most:,}")
+
+
+def _unpack_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int | None) -> bytes:
+    if most is not None and info.file_size > most:
+        raise Refused(
+            f"its member {info.filename} has {info.file_size:,} bytes; a network of this size has "
+            f"at most {most:,}"
+        )
     with archive.open(info) as file:
-        content = file.read(most + 1)
+        content = file.read(info.file_size + 1)
     if len(content) != info.file_size:
         raise Refused(
             f"its member {info.filename} does not have the {info.file_size:,} bytes it says"
@@ -156,13 +269,22 @@ def _unpack_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return content
 
 
-def _check_metadata(content: bytes) -> None:
+def _read_metadata(content: bytes) -> Provenance:
     try:
         metadata = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Refused(f"metadata.json is no JSON that can be read ({error})") from error
     if not (isinstance(metadata, dict) and isinstance(metadata.get("keras_version"), str)):
         raise Refused("metadata.json does not say which Keras wrote the file")
+    version, saved = metadata["keras_version"], metadata.get("date_saved")
+    for value in (version, *([] if saved is None else [saved])):
+        provenance.check_words(value, "metadata.json")
+    if _SECTION not in metadata:
+        return Provenance("", versions={"keras": version}, saved=saved)
+    made = provenance.from_json(metadata[_SECTION], saved=saved)
+    if made.sha256.keys() != {_CONFIG, _WEIGHTS}:
+        raise Refused(f"its manifest must name {_CONFIG} and {_WEIGHTS}; {show(made.sha256)}")
+    return made
 
 
 # --- the weights ---------------------------------------------------------------------------------
@@ -231,7 +353,19 @@ def _check_array(place: str, item: object) -> int:
             f"model.weights.h5 declares {size:,} bytes at {place!r} and holds "
             f"{item.id.get_storage_size():,}"
         )
+    if not _is_finite(item):
+        raise Refused(
+            f"model.weights.h5 holds numbers at {place!r} that are not finite: the network is of "
+            "no use, as after a training that diverged"
+        )
     return size
+
+
+def _is_finite(item: h5py.Dataset) -> bool:
+    if item.dtype.str == "|V2":
+        # All eight bits of the exponent are set in what is infinite or no number.
+        return not np.any((item[()].view("<u2") & 0x7F80) == 0x7F80)
+    return item.dtype.kind != "f" or bool(np.isfinite(item[()]).all())
 
 
 def _check_attributes(place: str, item: h5py.Group | h5py.Dataset) -> None:

@@ -20,6 +20,8 @@ from mnistlib.data import SIDE
 LEAST_ACCURACY = 0.5
 """Of the known digits, below which a network is taken to read something else."""
 
+# So many digits are enough for a network that takes its time, and so many multiplications for all.
+_FEWEST, _MOST_WORK = 100, 30_000_000_000
 # Within so much of the best accuracy, log loss decides.
 _AS_ACCURATE = 0.03
 # An answer that is wrong at 100 % costs this much, not infinitely much.
@@ -73,6 +75,10 @@ def adapt(model: keras.Model) -> tuple[keras.Model, Scale]:
     # What is no classifier of digits is refused before any digit is looked for.
     models.predict_proba(model, np.zeros((1, SIDE, SIDE), np.uint8))
     digits, labels = known_digits()
+    if known := models.cost(model):
+        # Of the largest that are opened, a digit takes a tenth of a second: in six scales.
+        few = min(len(digits), max(_FEWEST, _MOST_WORK // known.work))
+        digits, labels = digits[:few], labels[:few]
     tried = []
     for scale in SCALES:
         scaled = _before(model, scale)

@@ -6,6 +6,7 @@ function that runs many training steps over digits already in memory; see ``loop
 
 from __future__ import annotations
 
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from numbers import Integral
 
 import numpy as np
 
-from mnistlib import compiling, inputs, loop, metrics, models
+from mnistlib import compiling, inputs, loop, metrics, models, provenance
 from mnistlib._tensorflow import keras, standard_settings, tf
 from mnistlib.augment import distort
 
@@ -249,6 +250,7 @@ def repeat(
         _assign(trainer.model.optimizer, fresh)
         history = trainer.fit(seed=seed, verbose=verbose)
         _assign(network, _values(trainer.model))
+        trainer.note(network, seed)
         seconds = time.perf_counter() - start
         probabilities = models.predict_proba(network, test[0])
         accuracy = metrics.accuracy(test[1], probabilities.argmax(axis=1))
@@ -307,6 +309,7 @@ class _Trainer:
         )
         self.kind, classes = compiling.outcome(model, x)
         own = model.compiled and model.optimizer.name != compiling.OPTIMIZER
+        self.recipe = _worded(recipe, chosen, initial_epoch, model.optimizer if own else None)
         if own:
             compiling.check_compiled(model, recipe, given, self.kind)
             form = compiling.form_of_labels(model.loss)
@@ -367,6 +370,21 @@ class _Trainer:
         )
 
     def fit(self, *, seed, callbacks=(), verbose=0):
+        before = models.describe(self.model)
+        history = self._fit(seed, callbacks, verbose)
+        self.note(self.model, seed, before)
+        return history
+
+    def note(self, model, seed, before=None):
+        """Note how a model was trained, so that its file can say it."""
+        words = [f"{self.recipe}, seed {seed}"]
+        data = [f"{len(self.arrays[0]):,} images"]
+        if before and before.recipe:
+            words.append(f"after {before.recipe}")
+            data.append(f"before that {before.data or 'others'}")
+        models.note(model, data=_short(data), recipe=_short(words))
+
+    def _fit(self, seed, callbacks, verbose):
         callbacks = list(callbacks)
         compiling.check_callbacks(self.model, callbacks)
         common = {"epochs": self.epochs, "initial_epoch": self.initial_epoch, "verbose": verbose}
@@ -418,6 +436,40 @@ def _find(recipe: Recipe | str | None) -> Recipe:
             f"recipe must be a Recipe or one of {', '.join(RECIPES)}; received {recipe!r}"
         )
     return RECIPES[recipe]
+
+
+def _worded(
+    given: Recipe | str | None,
+    chosen: Recipe,
+    initial_epoch: int,
+    own: keras.optimizers.Optimizer | None,
+) -> str:
+    """Say in words how a network is trained; ``own`` is the optimizer of one that was compiled."""
+    name = f"recipe {given}, " if isinstance(given, str) else ""
+    parts = [f"{name}{chosen.epochs} epochs", f"batches of {chosen.batch_size}"]
+    if initial_epoch:
+        parts[0] += f", from {initial_epoch} on"
+    if own:
+        parts.append(f"its own optimizer {own.name}")
+    else:
+        parts.append(f"learning rate {chosen.learning_rate:g}")
+        parts += ["one cycle"] if chosen.one_cycle else []
+        if chosen.label_smoothing:
+            parts.append(f"label smoothing {chosen.label_smoothing:g}")
+    if chosen.augment:
+        parts.append(f"augmented by {_name(chosen.augment)}")
+    if chosen.hard_example_mining:
+        parts.append(f"hard example mining {chosen.hard_example_mining:g}")
+    return ", ".join(parts)
+
+
+def _short(parts: Sequence[str]) -> str:
+    return textwrap.shorten("; ".join(parts), provenance.LARGEST_WORDS, placeholder=" …")
+
+
+def _name(function: Callable) -> str:
+    inner = getattr(function, "func", function)  # of a partial
+    return getattr(inner, "__name__", type(inner).__name__)
 
 
 def _split(x, y, weights, validation, share, model):

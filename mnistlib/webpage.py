@@ -8,11 +8,10 @@ from __future__ import annotations
 import base64
 import html
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistlib import inference
+from mnistlib import inference, writing
 from mnistlib.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -72,10 +71,8 @@ def build(recognizer: Recognizer, *, about: str = ABOUT) -> str:
 def write(recognizer: Recognizer, path: str | Path, *, about: str = ABOUT) -> Path:
     """Write the page to a file, as ``build`` makes it."""
     path, text = Path(path), build(recognizer, about=about)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        written = Path(folder) / "page.html"
+    with writing.replacing(path) as written:
         written.write_text(text, encoding="utf-8")
-        written.replace(path)
     return path
 
 

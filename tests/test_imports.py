@@ -16,11 +16,25 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "folders", "forms", "kaggle", "kept", "kernels", "lines"),
+        *(
+            "_rules",
+            "data",
+            "drawing",
+            "floors",
+            "folders",
+            "forms",
+            "kaggle",
+            "kept",
+            "kernels",
+            "lines",
+        ),
         *("metrics", "pages", "paper", "parameters", "pendigits", "pictures", "questions"),
-        *("results", "strokes", "touching", "writers"),
+        *("results", "strokes", "touching", "writers", "writing"),
     },
-    1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes", "wording"},
+    1: {
+        *("allowlist", "augment", "inputs", "outcomes", "preprocess", "provenance", "sizes"),
+        "wording",
+    },
     2: {
         "comparison",
         "execution",

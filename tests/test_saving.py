@@ -315,6 +315,10 @@ class SimpleModel:
         self.path = path
         with zipfile.ZipFile(path) as archive:
             self.members = {name: archive.read(name) for name in archive.namelist()}
+        # As Keras writes it: a manifest would refuse every change before it is looked at.
+        metadata = json.loads(self.members["metadata.json"])
+        self.manifest = metadata.pop("mnistlib")
+        self.members["metadata.json"] = json.dumps(metadata).encode()
 
     @property
     def config(self) -> dict:
@@ -1115,7 +1119,8 @@ def test_metadata_must_say_which_keras(good, tmp_path, metadata):
 
 def test_what_is_opened_is_a_copy_of_what_was_checked(good, tmp_path):
     path = good.write(tmp_path / "model.keras")
-    with saving.checked(path) as copied:
+    with saving.checked(path) as opened:
+        copied = opened.copy
         path.write_bytes(b"exchanged")
         assert copied.stat().st_mode & 0o077 == 0 or copied.parent.stat().st_mode & 0o077 == 0
         with zipfile.ZipFile(copied) as archive:
@@ -1161,7 +1166,7 @@ def link(target: object) -> Callable[[h5py.File], None]:
 
 
 def many(file: h5py.File) -> None:
-    for i in range(21_000):
+    for i in range(1_100):
         file.create_group(f"layers/g{i}", track_order=False)
 
 
@@ -1194,10 +1199,11 @@ def tower(file: h5py.File) -> None:
         (lambda file: link(np.dtype("f4"))(file), "no array"),
         (lambda file: file["layers"].attrs.update(pickle="x"), "attribute"),
         (lambda file: file["layers"].attrs.update(name=3), "attribute"),
-        (many, "more than 20,000 objects"),
+        (many, "more than 1,000 objects"),
     ],
 )
-def test_weights_are_plain_arrays(good, tmp_path, change, reason):
+def test_weights_are_plain_arrays(good, tmp_path, monkeypatch, change, reason):
+    monkeypatch.setattr(saving, "LARGEST_OBJECTS", 1_000)
     path = good.write(tmp_path / "weights.keras", weights=weights(change, good))
     refused(path, "model.weights.h5", reason)
 
