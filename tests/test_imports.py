@@ -16,9 +16,9 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "folders", "forms", "kaggle", "kept", "kernels", "lines"),
-        *("metrics", "pages", "paper", "parameters", "pendigits", "pictures", "questions"),
-        *("results", "strokes", "touching", "writers"),
+        *("_rules", "cache", "data", "drawing", "folders", "forms", "kaggle", "kept", "kernels"),
+        *("lines", "metrics", "packed", "pages", "paper", "parameters", "pendigits", "pictures"),
+        *("questions", "results", "strokes", "touching", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes", "wording"},
     2: {
@@ -38,15 +38,16 @@ LEVELS = {
     7: {"__main__"},
 }
 SAME_LEVEL = {
+    "data": {"cache", "packed"},
     "folders": {"data"},
-    "kaggle": {"data"},
-    "kept": {"data"},
+    "kaggle": {"data", "packed"},
+    "kept": {"cache", "data", "packed"},
     "metrics": {"data"},
-    "pendigits": {"data"},
+    "pendigits": {"cache", "data"},
     "results": {"data"},
     "strokes": {"lines"},
     "touching": {"strokes"},
-    "writers": {"data"},
+    "writers": {"cache", "data"},
     "allowlist": {"sizes"},
     "models": {"inference", "saving"},
     "training": {"compiling"},
