@@ -110,6 +110,7 @@ _ARRAY_SUFFIXES = ("", ".gz")
 # The largest of the four arrays, with its header.
 _LARGEST = 60_000 * SIDE * SIDE + 1_000
 
+
 class DataError(ValueError):
     """A file is not what it should be: not MNIST, truncated, or of another format."""
 
@@ -338,7 +339,9 @@ def named() -> Path | None:
         path = Path(value).expanduser()
         path.exists()
     except (OSError, RuntimeError) as error:  # too long, not to be looked into; ~nobody
-        raise DataError(f"{ENVIRONMENT_VARIABLE} names no path that can be used: {error}") from error
+        raise DataError(
+            f"{ENVIRONMENT_VARIABLE} names no path that can be used: {error}"
+        ) from error
     return path
 
 

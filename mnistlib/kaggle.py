@@ -313,9 +313,10 @@ def _numbers(block: bytes, row: int, path: Path, columns: Sequence[str]) -> np.n
     plain, reason = _QUOTED.sub(rb"\1", block) if b'"' in block else block, "it has stray quotes"
     if not plain.translate(None, _SIGNS) and b'"' not in plain:
         try:
+            # Without threads: one that still reads ahead when a block is refused aborts the process.
             table = csv.read_csv(
-                io.BytesIO(plain),
-                csv.ReadOptions(column_names=columns),
+                pyarrow.BufferReader(plain),
+                csv.ReadOptions(column_names=columns, use_threads=False),
                 convert_options=csv.ConvertOptions(
                     column_types=dict.fromkeys(columns, pyarrow.uint8()), null_values=[]
                 ),
