@@ -6,11 +6,11 @@ answers (``mnistlib predict``, the page) needs no TensorFlow. Imports without it
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
 import tempfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlib import inputs
+from mnistlib import inputs, packed
 from mnistlib.augment import deslant, shift
 from mnistlib.data import CLASSES, SIDE
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # What a file may hold before anything is read from it.
 _MOST_BYTES = 32 * 2**20
 _MOST_LAYERS = 50
+_MOST_ARRAYS = 1 + 2 * _MOST_LAYERS
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,7 +321,7 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
         _check(network, "it")
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (*packed.ERRORS, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no network that this library saved: {error!r}") from error
     return network, about
 
@@ -336,17 +337,19 @@ def _listed(layers: Sequence[dict]) -> list[dict]:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays of a file, once their sizes are known to be those of a network."""
-    import io
-    import zipfile
-
     arrays = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > _MOST_BYTES:
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise ValueError(f"it has {size:,} bytes; a network has at most {_MOST_BYTES:,}")
+        with packed.open_zip(path) as archive:
+            members = archive.infolist()
+            if len(members) > _MOST_ARRAYS:
+                raise ValueError(f"it holds {len(members):,} arrays, at most {_MOST_ARRAYS}")
+            if (size := sum(member.file_size for member in members)) > _MOST_BYTES:
                 raise ValueError(f"it holds {size:,} bytes; a network has at most {_MOST_BYTES:,}")
             for name in archive.namelist():
-                member = archive.read(name)
+                with archive.open(name) as file:
+                    member = b"".join(iter(lambda: file.read(packed.PIECE), b""))
                 header = io.BytesIO(member)
                 if np.lib.format.read_magic(header) != (1, 0):
                     raise ValueError(f"{name} is no array of numbers")
@@ -356,9 +359,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                     raise ValueError(f"{name} is no array of numbers")
                 array = np.lib.format.read_array(io.BytesIO(member), allow_pickle=False)
                 arrays[name.removesuffix(".npy")] = array
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as error:
-        raise ValueError(str(error)) from error
-    except (zlib.error, NotImplementedError, RuntimeError) as error:  # damaged, or encrypted
+    except packed.ERRORS as error:
         raise ValueError(str(error)) from error
     return arrays
 

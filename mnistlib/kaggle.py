@@ -313,7 +313,7 @@ def _numbers(block: bytes, row: int, path: Path, columns: Sequence[str]) -> np.n
     plain, reason = _QUOTED.sub(rb"\1", block) if b'"' in block else block, "it has stray quotes"
     if not plain.translate(None, _SIGNS) and b'"' not in plain:
         try:
-            # Without threads: one that still reads ahead when a block is refused aborts the process.
+            # One thread: another, reading ahead of a refused block, would abort the process.
             table = csv.read_csv(
                 pyarrow.BufferReader(plain),
                 csv.ReadOptions(column_names=columns, use_threads=False),

@@ -130,7 +130,7 @@ def read(folder: str | Path) -> Outcome:
     try:
         error = content["error"] and Failure(**content["error"])
         figures = tuple(_figure(one) for one in content["figures"])
-    except (TypeError, KeyError, ValueError) as wrong:
+    except (TypeError, KeyError, ValueError, OverflowError) as wrong:
         raise ValueError(f"{path}: error or figures are damaged: {wrong}") from wrong
     output = path.resolve().parent / content["output"]
     return Outcome(**content | {"error": error or None, "figures": figures, "output": output})

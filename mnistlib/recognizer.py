@@ -361,7 +361,7 @@ def load(path: str | Path) -> Recognizer:
         raise ValueError(f"{path} must take digits (n, 28, 28); it takes {model.input_shape}")
     try:
         calibration = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{beside} is no calibration of a recognizer: {error!r}") from error
     return _calibrated(model, calibration, beside)
 
@@ -375,7 +375,7 @@ def _calibrated(
             raise ValueError(f"temperature {temperature}, threshold {threshold}")
         # Files of earlier states do not say: theirs were not.
         return Recognizer(model, temperature, threshold, bool(calibration.get("deslanted", False)))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is no calibration of a recognizer: {error!r}") from error
 
 

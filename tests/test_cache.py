@@ -153,7 +153,7 @@ def test_the_time_is_that_of_all_files_together(nowhere, serving):
 
     server = serving(slow)
     files = dict.fromkeys([f"file{number}" for number in range(20)], FILES["file"])
-    with pytest.raises(cache.DownloadError, match="it was too slow|silent"):
+    with pytest.raises(cache.DownloadError, match=r"it was too slow|silent"):
         cache.fetch(server.address, files, seconds=1.5)
     assert server.connections <= 3
 
