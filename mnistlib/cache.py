@@ -113,20 +113,20 @@ def fetch(
     """
     places = [folder(), _passing()] if _passing.cache_info().currsize else [folder()]
     for place in places:
-        if all(_kept(place / name, checksum) for name, checksum in files.items()):
+        if all(kept(place / name, checksum) for name, checksum in files.items()):
             return place
     with locked("download", seconds=seconds):
         end = time.monotonic() + seconds
         contents = {}
         for name, checksum in files.items():
             # Meanwhile another process may have fetched it.
-            contents[name] = _kept(folder() / name, checksum) or _verified(
+            contents[name] = kept(folder() / name, checksum) or _verified(
                 _receive(address + name, seconds=end - time.monotonic(), most_bytes=most_bytes),
                 checksum,
             )
         try:
             for name, content in contents.items():
-                if _kept(folder() / name, files[name]) is None:
+                if kept(folder() / name, files[name]) is None:
                     write(folder() / name, content)
             return folder()
         except OSError as error:
@@ -143,16 +143,13 @@ def fetch(
     return _passing()
 
 
-@functools.cache
-def _passing() -> Path:
-    """Make a folder that goes away with Python."""
-    place = Path(tempfile.mkdtemp(prefix="mnistlib-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return place
+def kept(path: Path, checksum: str) -> bytes | None:
+    """Read a file if it is there and is what it should be; None if not.
 
-
-def _kept(path: Path, checksum: str) -> bytes | None:
-    """Read a file if it is there and is what it should be."""
+    Args:
+        path: The file.
+        checksum: Such as ``"sha256:…"``.
+    """
     try:
         if path.stat().st_size > MOST_BYTES:
             return None
@@ -160,6 +157,14 @@ def _kept(path: Path, checksum: str) -> bytes | None:
     except OSError:  # also a folder that may not even be looked into
         return None
     return content if _sum(content, checksum) == checksum else None
+
+
+@functools.cache
+def _passing() -> Path:
+    """Make a folder that goes away with Python."""
+    place = Path(tempfile.mkdtemp(prefix="mnistlib-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def _sum(content: bytes, like: str) -> str:

@@ -345,18 +345,45 @@ def named() -> Path | None:
     return path
 
 
-def _load_mnist() -> Digits:
+def held() -> Path | None:
+    """Find MNIST, verified, without a download: in ``MNISTLIB_DATA`` or a cache.
+
+    Returns:
+        The file or folder that holds it; None where there is none.
+
+    Raises:
+        DataError: The file or folder in ``MNISTLIB_DATA`` is not MNIST.
+    """
+    found = _held()
+    return found and found[0]
+
+
+def _held() -> tuple[Path, Digits] | None:
     if path := named():
-        return _verified(_read(path), os.environ[ENVIRONMENT_VARIABLE])
+        return path, _verified(_read(path), os.environ[ENVIRONMENT_VARIABLE])
     try:
         keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
         cached = keras_home / "datasets" / "mnist.npz"
         if cached.exists():
-            return _verified(_read(cached), str(cached))
+            return cached, _verified(_read(cached), str(cached))
     except (DataError, OSError, RuntimeError) as error:
         # Nobody asked for this file by name: say why it is passed over, and go on.
-        warnings.warn(f"Keras's cached MNIST is not usable: {error}", stacklevel=3)
+        warnings.warn(f"Keras's cached MNIST is not usable: {error}", stacklevel=4)
+    for _, files in ADDRESSES:
+        if all(cache.kept(cache.folder() / name, checksum) for name, checksum in files.items()):
+            place = _in_folder(cache.folder(), files)
+            return place, _verified(_read(place), str(place))
+    return None
+
+
+def _load_mnist() -> Digits:
+    if found := _held():
+        return found[1]
     return _verified(_download(), "the downloaded files")
+
+
+def _in_folder(folder: Path, files: Collection[str]) -> Path:
+    return folder / "mnist.npz" if "mnist.npz" in files else folder
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -435,7 +462,10 @@ def _read_idx(path: Path) -> np.ndarray:
         raise DataError(
             f"{path} should be {expected:,} bytes long for {shape}; has {len(content):,}"
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    except ValueError as error:  # no value in all, and sizes beyond what an array can have
+        raise DataError(f"{path} is no array of {shape}: {error}") from error
 
 
 def _check(name: str, shape: tuple[int, ...], dtype: np.dtype, origin: str) -> None:
@@ -461,8 +491,7 @@ def _download() -> dict[str, np.ndarray]:
     reasons = []
     for address, files in ADDRESSES:
         try:
-            folder = cache.fetch(address, files)
-            return _read(folder / "mnist.npz" if "mnist.npz" in files else folder)
+            return _read(_in_folder(cache.fetch(address, files), files))
         except cache.DownloadError as error:
             reasons.append(f"{address}: {error}")
         except OSError as error:

@@ -159,4 +159,7 @@ def _figure(given: Mapping[str, Any]) -> Figure:
     values = tuple(float(value) for value in given["values"])
     if not values:
         raise ValueError(f"{given['name']} has no value")
+    # Larger ones, of which no mean can be taken, and NaN are never recorded.
+    if not all(abs(value) < 1e100 for value in values):
+        raise ValueError(f"{given['name']} has a value that is no finite number")
     return Figure(str(given["name"]), values, str(given["unit"]), str(given["each"]))

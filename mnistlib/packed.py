@@ -39,7 +39,8 @@ ERRORS = (
     zlib.error,
     lzma.LZMAError,
     struct.error,
-    tokenize.TokenError,  # numpy's own parser of headers
+    SyntaxError,  # numpy's own parser of headers
+    tokenize.TokenError,
 )
 """What reading a damaged file raises."""
 

@@ -419,6 +419,11 @@ def test_folder_without_idx_files_is_refused_by_name(tmp_path, monkeypatch):
             "bytes long",
             id="sizes beyond 64 bits",
         ),
+        pytest.param(
+            lambda c: struct.pack(">BBBB4I", 0, 0, 8, 4, 0, 2**32 - 1, 2**32 - 1, 2**32 - 1),
+            "is no array of",
+            id="sizes beyond 64 bits of nothing",
+        ),
     ],
 )
 @pytest.mark.parametrize("suffix", ["", ".gz"])

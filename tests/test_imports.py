@@ -20,7 +20,7 @@ LEVELS = {
         *("lines", "metrics", "packed", "pages", "paper", "parameters", "pendigits", "pictures"),
         *("questions", "results", "strokes", "touching", "writers"),
     },
-    1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes", "wording"},
+    1: {"allowlist", "augment", "doctor", "inputs", "outcomes", "preprocess", "sizes", "wording"},
     2: {
         "comparison",
         "execution",
