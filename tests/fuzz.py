@@ -669,7 +669,9 @@ def _work(name: str, first: int, last: int, seed: int, state_path: str) -> None:
         print(json.dumps({"ended": True}), flush=True)
 
 
-def campaign(name: str, *, inputs: int, seed: int = 0, first: int = 0) -> list[dict]:
+def campaign(
+    name: str, *, inputs: int, seed: int = 0, first: int = 0, script: str = __file__
+) -> list[dict]:
     """Try a loader; returns its findings, each with number and what."""
     findings, number, last = [], first, first + inputs
     with tempfile.NamedTemporaryFile() as state, tempfile.TemporaryDirectory() as folder:
@@ -678,7 +680,7 @@ def campaign(name: str, *, inputs: int, seed: int = 0, first: int = 0) -> list[d
             state.write(struct.pack("<qd", number - 1, 0.0))
             state.flush()
             said = Path(folder) / "said"
-            command = [sys.executable, __file__, name, "--worker", state.name, "--seed", str(seed)]
+            command = [sys.executable, script, name, "--worker", state.name, "--seed", str(seed)]
             command += ["--first", str(number), "--inputs", str(last - number)]
             environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
             with said.open("wb") as out, (Path(folder) / "errors").open("wb") as errors:
