@@ -491,6 +491,29 @@ def kaggle(
         raise click.ClickException(str(error)) from error
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a list for programs to read.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine has for the series, and what to do where something is wrong.
+
+    Takes some ten seconds, and downloads nothing. The exit code is 1 if something does not work.
+    """
+    from mnistlib import doctor as doctors
+
+    colours = {"ok": "green", "warning": "yellow", "error": "red"}
+    checks = []
+    for check in doctors.examine():
+        checks.append(check)
+        if not as_json:
+            mark = click.style(f"{check.status:8}", fg=colours[check.status])
+            _say(f"{mark}{check.name}: {check.found}")
+            if check.advice:
+                _say(f"        → {check.advice}")
+    if as_json:
+        _say(json.dumps([dataclasses.asdict(check) for check in checks], indent=1))
+    sys.exit(doctors.worst(checks) == "error")
+
+
 @contextlib.contextmanager
 def _needing_notebooks() -> Iterator[None]:
     """Say of a missing import what to install."""

@@ -6,29 +6,23 @@ Special Databases 1 and 3, under CC BY-SA 3.0.
 
 from __future__ import annotations
 
-import atexit
-import functools
-import gzip
 import hashlib
 import math
 import os
-import shutil
 import struct
-import tempfile
-import tokenize
 import warnings
-import zipfile
-import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlib import DISTRIBUTION
+from mnistlib import cache, packed
 
 if TYPE_CHECKING:
+    import zipfile
+
     import pandas as pd
 
 SOURCES = ("auto", "mnist", "sample")
@@ -40,9 +34,6 @@ ENVIRONMENT_VARIABLE = "MNISTLIB_DATA"
 In such a folder MNIST is ``mnist.npz`` or the four IDX files (as torchvision keeps them, in
 ``MNIST/raw``, too), and QMNIST's labels lie beside them or in ``qmnist``.
 """
-
-CACHE_WAY = "On Linux, XDG_CACHE_HOME can name a folder that can be written."
-"""What to do where nothing can be kept, for messages."""
 
 MIME = "application/vnd.mnistlib.digits+json"
 """How the digits of a run stand in a notebook's output."""
@@ -114,23 +105,10 @@ ADDRESSES: tuple[tuple[str, dict[str, str]], ...] = (
     ("https://storage.googleapis.com/cvdf-datasets/mnist/", _IDX_MD5),
     ("https://ossci-datasets.s3.amazonaws.com/mnist/", _IDX_MD5),
 )
-_TIMEOUT_SECONDS = 15
 
 _ARRAY_SUFFIXES = ("", ".gz")
-
-# What reading raises. TypeError: a lone .npy. RuntimeError: encrypted or unknown compression.
-# TokenError: a header that numpy's own parser trips over.
-_NOT_AN_NPZ = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    TypeError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-    tokenize.TokenError,
-)
+# The largest of the four arrays, with its header.
+_LARGEST = 60_000 * SIDE * SIDE + 1_000
 
 
 class DataError(ValueError):
@@ -349,19 +327,63 @@ def _held_groups(
     return held
 
 
+def named() -> Path | None:
+    """Give the path in ``MNISTLIB_DATA``; None where the variable is not set.
+
+    Raises:
+        DataError: It can be no path.
+    """
+    if not (value := os.environ.get(ENVIRONMENT_VARIABLE)):
+        return None
+    try:
+        path = Path(value).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # too long, not to be looked into; ~nobody
+        raise DataError(
+            f"{ENVIRONMENT_VARIABLE} names no path that can be used: {error}"
+        ) from error
+    return path
+
+
+def held() -> Path | None:
+    """Find MNIST, verified, without a download: in ``MNISTLIB_DATA`` or a cache.
+
+    Returns:
+        The file or folder that holds it; None where there is none.
+
+    Raises:
+        DataError: The file or folder in ``MNISTLIB_DATA`` is not MNIST.
+    """
+    found = _held()
+    return found and found[0]
+
+
+def _held() -> tuple[Path, Digits] | None:
+    if path := named():
+        return path, _verified(_read(path), os.environ[ENVIRONMENT_VARIABLE])
+    try:
+        keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+        cached = keras_home / "datasets" / "mnist.npz"
+        if cached.exists():
+            return cached, _verified(_read(cached), str(cached))
+    except (DataError, OSError, RuntimeError) as error:
+        # Nobody asked for this file by name: say why it is passed over, and go on.
+        warnings.warn(f"Keras's cached MNIST is not usable: {error}", stacklevel=4)
+    for _, files in ADDRESSES:
+        if all(cache.kept(cache.folder() / name, checksum) for name, checksum in files.items()):
+            place = _in_folder(cache.folder(), files)
+            return place, _verified(_read(place), str(place))
+    return None
+
+
 def _load_mnist() -> Digits:
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
-    if named:
-        return _verified(_read(Path(named).expanduser()), named)
-    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    cached = keras_home / "datasets" / "mnist.npz"
-    if cached.exists():
-        try:
-            return _verified(_read(cached), str(cached))
-        except DataError as error:
-            # Nobody asked for this file by name: say why it is passed over, and go on.
-            warnings.warn(f"Keras's cached MNIST is not usable: {error}", stacklevel=3)
+    if found := _held():
+        return found[1]
     return _verified(_download(), "the downloaded files")
+
+
+def _in_folder(folder: Path, files: Collection[str]) -> Path:
+    return folder / "mnist.npz" if "mnist.npz" in files else folder
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -375,15 +397,31 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             f"{ENVIRONMENT_VARIABLE} must name a .npz file, or a folder with mnist.npz or MNIST's "
             f"four IDX files; received {str(path)!r}, which does not exist"
         )
+    if not path.is_file():
+        raise DataError(f"{path} is not an .npz: it is no regular file")
     try:
-        # Opened here: np.load leaves the file open where it is not a whole zip.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            # A member that is not an array arrives as bytes, which asarray makes one of bad dtype.
-            return {name: np.asarray(archive[name]) for name in _ARRAYS}
-    except _NOT_AN_NPZ as error:
+        with packed.open_zip(path) as archive:
+            return {name: _read_member(archive, name, path) for name in _ARRAYS}
+    except DataError:
+        raise
+    except packed.ERRORS as error:
         raise DataError(
             f"{path} is not an .npz with {', '.join(_ARRAYS)} (Keras's layout): {error}"
         ) from error
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    """Read an array, once its header says that it is of the size it should be."""
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read(file)
+    _check(name, shape, dtype, str(path))
+    with archive.open(f"{name}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _find_idx(folder: Path, stem: str) -> Path:
@@ -391,7 +429,7 @@ def _find_idx(folder: Path, stem: str) -> Path:
     for place in (folder, folder / "MNIST" / "raw"):
         for name in (stem, stem.replace("-idx", ".idx")):
             for suffix in _ARRAY_SUFFIXES:
-                if (place / (name + suffix)).exists():
+                if (place / (name + suffix)).is_file():
                     return place / (name + suffix)
     raise DataError(
         f"{folder} has no {stem} (or {stem}.gz), and no mnist.npz: MNIST's four IDX files, or "
@@ -401,11 +439,17 @@ def _find_idx(folder: Path, stem: str) -> Path:
 
 def _read_idx(path: Path) -> np.ndarray:
     """Read one IDX file of unsigned bytes: two zeros, type 8, rank, the sizes, the values."""
+    content = bytearray()
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
+        with path.open("rb") as file:
+            gzipped = path.suffix == ".gz"
+            for piece in packed.gunzip(file) if gzipped else iter(lambda: file.read(2**20), b""):
+                content += piece
+                if len(content) > _LARGEST:
+                    raise ValueError(f"it holds more than {_LARGEST:,} bytes")
+    except packed.ERRORS as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    content = bytes(content)
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise DataError(f"{path} is not an IDX file of bytes: it begins with {content[:4]!r}")
     rank = content[3]
@@ -418,16 +462,22 @@ def _read_idx(path: Path) -> np.ndarray:
         raise DataError(
             f"{path} should be {expected:,} bytes long for {shape}; has {len(content):,}"
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    except ValueError as error:  # no value in all, and sizes beyond what an array can have
+        raise DataError(f"{path} is no array of {shape}: {error}") from error
+
+
+def _check(name: str, shape: tuple[int, ...], dtype: np.dtype, origin: str) -> None:
+    wanted = _ARRAYS[name][0]
+    if dtype != np.uint8 or shape != wanted:
+        raise DataError(f"{name} of {origin} must be uint8 {wanted}; received {dtype} {shape}")
 
 
 def _verified(arrays: dict[str, np.ndarray], origin: str) -> Digits:
-    for name, (shape, sha256) in _ARRAYS.items():
+    for name, (_, sha256) in _ARRAYS.items():
         array = arrays[name]
-        if array.dtype != np.uint8 or array.shape != shape:
-            raise DataError(
-                f"{name} of {origin} must be uint8 {shape}; received {array.dtype} {array.shape}"
-            )
+        _check(name, array.shape, array.dtype, origin)
         if hashlib.sha256(np.ascontiguousarray(array)).hexdigest() != sha256:
             raise DataError(
                 f"{name} of {origin} has MNIST's shape but not its contents (SHA-256 differs): it "
@@ -436,82 +486,18 @@ def _verified(arrays: dict[str, np.ndarray], origin: str) -> Digits:
     return Digits(**arrays, source=_MNIST, is_mnist=True)
 
 
-def fetch(address: str, files: Mapping[str, str]) -> Path:
-    """Download files into the user's cache folder, unless they are there.
-
-    pooch compares the checksum before it moves a file into place, so a broken download leaves
-    nothing behind, and a complete one is not fetched again. Where that folder cannot be written, a
-    warning says why, and the files are kept until Python ends.
-
-    Args:
-        address: Where they are served, ending in a slash.
-        files: Name → checksum, such as ``"sha256:…"``.
-
-    Returns:
-        The folder that holds them.
-
-    Raises:
-        requests.RequestException, OSError: The address does not answer, or the disk does not take
-            the file.
-        ValueError: What it sent has another checksum.
-    """
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    folder = pooch.os_cache(DISTRIBUTION)
-    if not all(_is_there(folder / file) for file in files):
-        folder = _writable(folder)
-    for file, known_hash in files.items():
-        cached = _is_there(folder / file)
-        downloader = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, progressbar=True)
-        pooch.retrieve(
-            address + file,
-            known_hash=known_hash,
-            fname=file,
-            path=folder,
-            downloader=None if cached else downloader,
-        )
-    return folder
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a folder that may not even be looked into
-        return False
-
-
-@functools.cache
-def _writable(folder: Path) -> Path:
-    """Give the folder, or where nothing can be written there, one that goes away with Python."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        warnings.warn(
-            f"Downloads cannot be kept in {folder} and will be needed anew the next time "
-            f"({error}). {CACHE_WAY}",
-            stacklevel=3,
-        )
-    passing = Path(tempfile.mkdtemp(prefix="mnistlib-"))
-    atexit.register(shutil.rmtree, passing, ignore_errors=True)
-    return passing
-
-
 def _download() -> dict[str, np.ndarray]:
     """Fetch MNIST from the first address that has it."""
-    from requests import RequestException
-
     reasons = []
     for address, files in ADDRESSES:
         try:
-            folder = fetch(address, files)
-            return _read(folder / "mnist.npz" if "mnist.npz" in files else folder)
-        except (RequestException, ValueError, OSError) as error:
-            reasons.append(f"{address}: {type(error).__name__}")
+            return _read(_in_folder(cache.fetch(address, files), files))
+        except cache.DownloadError as error:
+            reasons.append(f"{address}: {error}")
+        except OSError as error:
+            reasons.append(f"{address}: it cannot be kept anywhere: {error}")
     raise DataUnavailable(
-        f"MNIST is not in {ENVIRONMENT_VARIABLE} nor in a cache, and no address answered "
+        f"MNIST is not in {ENVIRONMENT_VARIABLE} nor in a cache, and no address gave it "
         f"({'; '.join(reasons)})."
     )
 

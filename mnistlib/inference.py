@@ -10,10 +10,6 @@ import io
 import itertools
 import json
 import math
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnistlib import inputs, provenance, sizes, writing
+from mnistlib import inputs, packed, provenance, sizes, writing
 from mnistlib.augment import deslant, shift
 from mnistlib.data import CLASSES, SIDE
 
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
 # What a file may hold before anything is read from it.
 _MOST_BYTES = 32 * 2**20
 _MOST_LAYERS = 50
+_MOST_ARRAYS = 1 + 2 * _MOST_LAYERS
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,18 +331,15 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
             raise ValueError(f"{next(iter(arrays))} belongs to no layer")
         network = Network(tuple(layers))
         _check(network, "it")
-    except _DAMAGED as error:
+    except FileNotFoundError:
+        raise
+    except (*packed.ERRORS, *_MALFORMED) as error:
         raise ValueError(f"{path} is no network that this library saved: {error!r}") from error
     return network, about
 
 
-# What reading raises of damaged files and of such as were made to hurt. LookupError: a kind that
-# is missing. SyntaxError, TokenError: a header that numpy's parser trips over.
-_DAMAGED = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError),
-    *(RuntimeError, MemoryError, SyntaxError, tokenize.TokenError, struct.error),
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
-)
+# What a file raises that can be read and holds something else.
+_MALFORMED = (AttributeError, LookupError, ArithmeticError, RecursionError)
 _WEIGHTS = {"conv": 2, "dense": 2}
 
 
@@ -357,32 +351,30 @@ def _listed(layers: Sequence[dict]) -> list[dict]:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays of a file, once their sizes are known to be those of a network."""
-    size = path.stat().st_size
-    if size > _MOST_BYTES:
-        raise ValueError(f"it has {size:,} bytes; a network has at most {_MOST_BYTES:,}")
     arrays = {}
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        size = sum(member.file_size for member in members)
-        if size > _MOST_BYTES:
-            raise ValueError(f"it holds {size:,} bytes; a network has at most {_MOST_BYTES:,}")
-        if len(members) > 2 * _MOST_LAYERS + 1:
-            raise ValueError(f"it holds {len(members):,} arrays")
-        for member in members:
-            name = member.filename
-            # Other methods may take gigabytes for a few bytes.
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError(f"{name} is packed by method {member.compress_type}")
-            content = archive.read(member)
-            header = io.BytesIO(content)
-            if np.lib.format.read_magic(header) != (1, 0):
-                raise ValueError(f"{name} is no array of numbers")
-            shape, _, kind = np.lib.format.read_array_header_1_0(header)
-            # A header may claim any size.
-            if kind.kind not in "fu" or math.prod(shape) * kind.itemsize > len(content):
-                raise ValueError(f"{name} is no array of numbers")
-            array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-            arrays[name.removesuffix(".npy")] = array
+    try:
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise ValueError(f"it has {size:,} bytes; a network has at most {_MOST_BYTES:,}")
+        with packed.open_zip(path) as archive:
+            members = archive.infolist()
+            if len(members) > _MOST_ARRAYS:
+                raise ValueError(f"it holds {len(members):,} arrays, at most {_MOST_ARRAYS}")
+            if (size := sum(member.file_size for member in members)) > _MOST_BYTES:
+                raise ValueError(f"it holds {size:,} bytes; a network has at most {_MOST_BYTES:,}")
+            for name in archive.namelist():
+                with archive.open(name) as file:
+                    member = b"".join(iter(lambda: file.read(packed.PIECE), b""))
+                header = io.BytesIO(member)
+                if np.lib.format.read_magic(header) != (1, 0):
+                    raise ValueError(f"{name} is no array of numbers")
+                shape, _, kind = np.lib.format.read_array_header_1_0(header)
+                # A header may claim any size.
+                if kind.kind not in "fu" or math.prod(shape) * kind.itemsize > len(member):
+                    raise ValueError(f"{name} is no array of numbers")
+                array = np.lib.format.read_array(io.BytesIO(member), allow_pickle=False)
+                arrays[name.removesuffix(".npy")] = array
+    except packed.ERRORS as error:
+        raise ValueError(str(error)) from error
     return arrays
 
 

@@ -5,24 +5,35 @@ Imports without TensorFlow.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
+import io
+import itertools
+import re
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from mnistlib import packed
 from mnistlib.data import CLASSES, SIDE, DataError, Digits
 
 ROWS = 28_000
 """Digits in Kaggle's test.csv, and lines in a submission."""
 
 HEADER = "ImageId,Label"
+
+LARGEST = 250_000_000
+"""Bytes of a file, unpacked, that are read at most; Kaggle's train.csv has 77 million."""
+
+# A submission of Kaggle's has 230,000 bytes.
+_LARGEST_SUBMISSION = 10_000_000
+# A row of Kaggle's has at most 3,140 bytes; with quotes and spaces it may have more.
+_LONGEST_LINE = 50_000
+# What a row of whole numbers consists of. pyarrow alone would read 0x10 as 16.
+_SIGNS = b'0123456789,"\r\n \t'
+_CELL = re.compile(rb'("?)0*([0-9]{1,3})\1')
+_QUOTED = re.compile(rb'(?<![^,\r\n])"([0-9]*)"(?![^,\r\n])')
 
 _PIXELS = tuple(f"pixel{number}" for number in range(SIDE * SIDE))
 
@@ -61,7 +72,8 @@ def load(train_csv: str | Path, test_csv: str | Path | None = None) -> Rows:
     """Read Kaggle's files: plain, gzipped, or in the zip of the download.
 
     ``train.csv`` has the columns ``label,pixel0…pixel783``, ``test.csv`` the pixels alone; pixel
-    number = 28 · row + column. Everything is checked before it is used.
+    number = 28 · row + column. Everything is checked before it is used, and no more than
+    ``LARGEST`` bytes of a file are read.
 
     Args:
         train_csv: ``train.csv``, ``train.csv.gz``, or the zip that holds it.
@@ -72,11 +84,12 @@ def load(train_csv: str | Path, test_csv: str | Path | None = None) -> Rows:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DataError: The file is not what it should be; says where: file, row (the header is row 1)
-            and column.
+        DataError: The file cannot be read or is not what it should be; says where: file, row (the
+            header is row 1) and column.
     """
     rows = _read_csv(Path(train_csv), "train.csv", ("label", *_PIXELS))
     labels, pixels = rows[:, 0].copy(), np.ascontiguousarray(rows[:, 1:])
+    del rows
     if wrong := np.flatnonzero(labels >= CLASSES).tolist():
         raise DataError(
             f"{train_csv}, row {wrong[0] + 2}, column label: expected a digit 0–9; received "
@@ -144,10 +157,17 @@ def read_submission(path: str | Path, *, rows: int = ROWS) -> np.ndarray:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DataError: It is no valid submission; says which row (the header is row 1) and why.
+        DataError: It is no valid submission, or cannot be read; says which row (the header is row
+            1) and why.
     """
+    most = max(_LARGEST_SUBMISSION, 20 * rows)
+    content = bytearray()
+    for piece in _pieces(Path(path)):
+        content += piece
+        if len(content) > most:
+            raise DataError(f"{path} is no submission: it has more than {most:,} bytes")
     try:
-        lines = Path(path).read_text(encoding="ascii").splitlines()
+        lines = content.decode("ascii").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not plain ASCII text: {error}") from error
     if not lines or lines[0] != HEADER:
@@ -176,40 +196,73 @@ def read_submission(path: str | Path, *, rows: int = ROWS) -> np.ndarray:
 
 def _read_csv(path: Path, member: str, columns: Sequence[str]) -> np.ndarray:
     """Read whole numbers 0–255 under exactly these columns, uint8 (rows, columns)."""
-    from pyarrow import ArrowInvalid
+    from tqdm import tqdm
 
+    blocks = _blocks(path, member)
+    header, _, rest = next(blocks, b"").partition(b"\n")
+    _check_header(header[:_LONGEST_LINE], path, columns)
+    parts, row = [], 2
+    # Kaggle's own file takes a busy machine three seconds, too few for a bar in a notebook.
+    with tqdm(desc=f"reading {path.name}", unit=" rows", delay=10) as progress:
+        for block in itertools.chain([rest], blocks):
+            parts.append(_numbers(block, row, path, columns))
+            row += block.count(b"\n")
+            progress.update(len(parts[-1]))
+    numbers = np.concatenate(parts)
+    if not len(numbers):
+        raise DataError(f"{path} has a header and no rows")
+    return numbers
+
+
+def _blocks(path: Path, member: str) -> Iterator[bytes]:
+    """Read a CSV file as blocks of whole lines, some megabytes at a time, within bounds."""
+    total, rest = 0, b""
+    for piece in _pieces(path, member):
+        total += len(piece)
+        if total > LARGEST:
+            raise DataError(f"{path} holds more than {LARGEST:,} bytes, which no such table does")
+        lines, line_end, rest = (rest + piece).rpartition(b"\n")
+        if len(rest) > _LONGEST_LINE:
+            raise DataError(
+                f"{path} has a line of more than {_LONGEST_LINE:,} bytes, which no row has"
+            )
+        if line_end:
+            yield lines + line_end
+    if rest:
+        yield rest
+
+
+def _pieces(path: Path, member: str | None = None) -> Iterator[bytes]:
+    """Read a file, by its first bytes gzipped, a zip (as ``member``) or plain, piece by piece."""
     try:
-        with _open_csv(path, member) as stream:
-            _check_header(stream.readline(100_000), path, columns)
-            try:
-                return _numbers(stream, path, columns)
-            except ArrowInvalid as error:
-                reason = str(error)
-        # The fast reader does not tell the row; this pass looks for nothing else.
-        with _open_csv(path, member) as stream:
-            stream.readline()
-            raise DataError(_first_fault(stream, path, columns) or f"{path}: {reason}")
-    except (EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged or cut off ({error}): download it again") from error
+        if not path.is_file() and path.exists():
+            raise DataError(f"{path} is no file but {'a folder' if path.is_dir() else 'a device'}")
+        with path.open("rb") as file:
+            start = file.read(4)
+            file.seek(0)
+            if member is None or not start.startswith((b"\x1f\x8b", b"PK\x03\x04")):
+                yield from iter(lambda: file.read(packed.PIECE), b"")
+            elif start.startswith(b"PK"):
+                yield from _unzip(path, member)
+            else:
+                yield from packed.gunzip(file)
+    except (FileNotFoundError, DataError):
+        raise
+    except packed.ERRORS as error:
+        raise DataError(
+            f"{path} cannot be read, is damaged or cut off ({error}): download it again"
+        ) from error
 
 
-@contextlib.contextmanager
-def _open_csv(path: Path, member: str) -> Iterator[BinaryIO]:
-    """Open a CSV file, by its first bytes: gzipped, in a zip (as ``member``), or plain."""
-    with contextlib.ExitStack() as stack:
-        start = stack.enter_context(path.open("rb")).read(4)
-        if start[:2] == b"\x1f\x8b":
-            yield stack.enter_context(gzip.open(path))
-        elif start == b"PK\x03\x04":
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            names = [name for name in archive.namelist() if name.endswith(".csv")]
-            found = [name for name in names if Path(name).name == member] or names
-            if len(found) != 1:
-                held = ", ".join(archive.namelist()[:5]) or "nothing"
-                raise DataError(f"{path} should hold one {member}; it holds {held}")
-            yield stack.enter_context(archive.open(found[0]))
-        else:
-            yield stack.enter_context(path.open("rb"))
+def _unzip(path: Path, member: str) -> Iterator[bytes]:
+    with packed.open_zip(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".csv")]
+        found = [name for name in names if Path(name).name == member] or names
+        if len(found) != 1:
+            held = ", ".join(ascii(name[:60])[1:-1] for name in archive.namelist()[:5])
+            raise DataError(f"{path} should hold one {member}; it holds {held or 'nothing'}")
+        with archive.open(found[0]) as file:
+            yield from iter(lambda: file.read(packed.PIECE), b"")
 
 
 def _check_header(line: bytes, path: Path, columns: Sequence[str]) -> None:
@@ -250,35 +303,33 @@ def _some(names: Sequence[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-def _numbers(stream: BinaryIO, path: Path, columns: Sequence[str]) -> np.ndarray:
-    """Read the rows after the header, some thousands at a time, which bounds the memory."""
+def _numbers(block: bytes, row: int, path: Path, columns: Sequence[str]) -> np.ndarray:
+    """Read whole lines, the first of them being row ``row`` of the file."""
     import pyarrow
     from pyarrow import csv
-    from tqdm import tqdm
 
-    parts = []
-    try:
-        reader = csv.open_csv(
-            stream,
-            csv.ReadOptions(column_names=columns, block_size=4_000_000),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pyarrow.uint8()), null_values=[]
-            ),
-        )
-    except pyarrow.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            raise DataError(f"{path} has a header and no rows") from None
-        raise
-    # Kaggle's own file takes a busy machine three seconds, too few for a bar in a notebook.
-    with tqdm(desc=f"reading {path.name}", unit=" rows", delay=10) as progress:
-        for batch in reader:
-            parts.append(np.stack(batch.columns).T.copy())
-            progress.update(len(parts[-1]))
-    return np.concatenate(parts)
+    if not block.strip():
+        return np.zeros((0, len(columns)), np.uint8)
+    plain, reason = _QUOTED.sub(rb"\1", block) if b'"' in block else block, "it has stray quotes"
+    if not plain.translate(None, _SIGNS) and b'"' not in plain:
+        try:
+            # One thread: another, reading ahead of a refused block, would abort the process.
+            table = csv.read_csv(
+                pyarrow.BufferReader(plain),
+                csv.ReadOptions(column_names=columns, use_threads=False),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pyarrow.uint8()), null_values=[]
+                ),
+            )
+            return np.stack(table.columns).T.copy()
+        except pyarrow.ArrowInvalid as error:
+            reason = str(error)
+    # The fast reader does not tell the row.
+    raise DataError(_first_fault(block, row, path, columns) or f"{path}: {reason}")
 
 
-def _first_fault(stream: BinaryIO, path: Path, columns: Sequence[str]) -> str | None:
-    for number, line in enumerate(stream, start=2):
+def _first_fault(block: bytes, row: int, path: Path, columns: Sequence[str]) -> str | None:
+    for number, line in enumerate(io.BytesIO(block), start=row):
         cells = line.strip().split(b",")
         if not line.strip():
             continue
@@ -288,8 +339,9 @@ def _first_fault(stream: BinaryIO, path: Path, columns: Sequence[str]) -> str | 
                 f"{path}, row {number}: expected {len(columns)} values; received {len(cells)}{cut}"
             )
         for name, cell in zip(columns, cells, strict=True):
-            text = cell.strip().strip(b'"')
-            if not text.isdigit() or int(text) > 255:
+            text = cell.strip(b" \t\r")
+            digits = _CELL.fullmatch(text)
+            if not digits or int(digits[2]) > 255:
                 return (
                     f"{path}, row {number}, column {name}: expected a whole number 0–255; received "
                     f"{text.decode('utf-8', 'replace')[:30]!r}"

@@ -6,15 +6,15 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from mnistlib import DISTRIBUTION
-from mnistlib.data import CACHE_WAY
+from mnistlib import cache, packed
+from mnistlib.data import SIDE
 
 # What decides how a picture becomes MNIST's image.
 _CODE = (
@@ -22,36 +22,56 @@ _CODE = (
 )
 
 
+# So long is waited for another process that draws the same.
+_SECONDS = 600
+
+
 def images(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     """Give the images of this name: those drawn earlier, else those that ``make`` draws.
 
-    They count as drawn earlier if the very same code drew them: another state draws them anew.
-    Where nothing can be written, they are drawn each time.
+    They count as drawn earlier if the very same code drew them: another state draws them anew, as
+    is done where the kept file is damaged. Processes that ask at the same time draw once. Where
+    nothing can be written, they are drawn each time, and a warning says why.
 
     Args:
         name: Of letters, digits and hyphens; says what ``make`` depends on.
         make: Draws them: uint8 (n, 28, 28).
     """
-    import pooch
-
     here = Path(__file__).parent
     code = b"".join((here / f"{module}.py").read_bytes() for module in _CODE)
     digest = hashlib.sha256(code).hexdigest()[:16]
-    path = Path(pooch.os_cache(DISTRIBUTION)) / f"{name}-{digest}.npy"
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    path = cache.folder() / f"{name}-{digest}.npz"
+    if (drawn := _read(path)) is not None:
+        return drawn
+    with cache.locked(path.stem, seconds=_SECONDS):
+        # Meanwhile another process may have drawn them.
+        if (drawn := _read(path)) is not None:
+            return drawn
         drawn = make()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-            new = Path(folder) / path.name
-            np.save(new, drawn)
-            new.replace(path)
-    except OSError as error:
-        warnings.warn(
-            f"The drawn images could not be kept in {path.parent} and will be drawn anew the next "
-            f"time ({error}). {CACHE_WAY}",
-            stacklevel=3,
-        )
+        try:
+            cache.write(path, _packed(drawn))
+        except OSError as error:
+            warnings.warn(
+                f"The drawn images could not be kept in {path.parent} and will be drawn anew the "
+                f"next time ({error}). {cache.WAY}",
+                stacklevel=3,
+            )
     return drawn
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """Read kept images; None where there are none, or the file is damaged."""
+    try:
+        # A zip carries a checksum, by which any damage is found.
+        with packed.open_zip(path) as archive, archive.open("images.npy") as file:
+            found = np.lib.format.read_array(file, allow_pickle=False)
+            file.read()
+    except packed.ERRORS:
+        return None
+    return found if found.dtype == np.uint8 and found.shape[1:] == (SIDE, SIDE) else None
+
+
+def _packed(images: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, images=images)
+    return buffer.getvalue()

@@ -8,7 +8,8 @@ batches, usually an epoch. Keras's ``fit`` stays in charge of everything around 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax, rel_entr
@@ -76,9 +77,40 @@ class Stretches:
         """
         self.rng = np.random.default_rng(seed)
         self.order = np.arange(len(self.arrays[0]), dtype=np.int32)
+        # The hardest digits first, as of the last time that they were asked.
+        self.ranking = np.arange(len(self.arrays[0]))
         self.epochs_begun = 0
         batches = 1 if every_batch else max(1, _DIGITS_PER_CALL[self.jit] // self.batch_size)
         self.length = batches * self.batch_size
+
+    def state(self) -> dict[str, Any]:
+        """Give what decides the epochs to come: numbers, mappings of numbers, and arrays."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "epochs_begun": self.epochs_begun,
+            "order": self.order,
+            "ranking": self.ranking,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` gave, in this process or another.
+
+        Raises:
+            ValueError: It is that of a loop over other digits, or damaged.
+        """
+        try:
+            order, ranking = np.asarray(state["order"]), np.asarray(state["ranking"])
+            places = [("order", order, self.order), ("ranking", ranking, self.ranking)]
+            for name, given, own in places:
+                if given.shape != own.shape or given.dtype != own.dtype:
+                    raise ValueError(f"its {name} is {given.dtype} {given.shape}")
+                if len(given) and not 0 <= given.min() <= given.max() < len(own):
+                    raise ValueError(f"its {name} names digits that are not there")
+            self.rng.bit_generator.state = state["rng"]
+            self.epochs_begun = int(state["epochs_begun"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"resume must name a file of the same digits: {error}") from error
+        self.order, self.ranking = order.copy(), ranking.copy()
 
     def __len__(self) -> int:
         """How many stretches make an epoch."""

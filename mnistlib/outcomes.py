@@ -130,7 +130,7 @@ def read(folder: str | Path) -> Outcome:
     try:
         error = content["error"] and Failure(**content["error"])
         figures = tuple(_figure(one) for one in content["figures"])
-    except (TypeError, KeyError, ValueError) as wrong:
+    except (TypeError, KeyError, ValueError, OverflowError) as wrong:
         raise ValueError(f"{path}: error or figures are damaged: {wrong}") from wrong
     output = path.resolve().parent / content["output"]
     return Outcome(**content | {"error": error or None, "figures": figures, "output": output})
@@ -159,4 +159,7 @@ def _figure(given: Mapping[str, Any]) -> Figure:
     values = tuple(float(value) for value in given["values"])
     if not values:
         raise ValueError(f"{given['name']} has no value")
+    # Larger ones, of which no mean can be taken, and NaN are never recorded.
+    if not all(abs(value) < 1e100 for value in values):
+        raise ValueError(f"{given['name']} has a value that is no finite number")
     return Figure(str(given["name"]), values, str(given["unit"]), str(given["each"]))

@@ -9,13 +9,13 @@ Collected at Boğaziçi University, Istanbul: ones have a hook there, and sevens
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mnistlib.data import ENVIRONMENT_VARIABLE, DataError, DataUnavailable, fetch
+from mnistlib import cache
+from mnistlib.data import ENVIRONMENT_VARIABLE, DataError, DataUnavailable, named
 
 ADDRESS = (
     "https://raw.githubusercontent.com/kleinplw/HMM-Pendigits/"
@@ -86,10 +86,7 @@ def load() -> Pendigits:
 
 
 def _find() -> list[Path]:
-    from requests import RequestException
-
-    if named := os.environ.get(ENVIRONMENT_VARIABLE):
-        path = Path(named).expanduser()
+    if path := named():
         folder = path if path.is_dir() else path.parent
         for place in (folder, folder / "pendigits"):
             paths = [place / name for name in FILES]
@@ -97,17 +94,21 @@ def _find() -> list[Path]:
                 _verify(paths)
                 return paths
     try:
-        return [fetch(ADDRESS, FILES) / name for name in FILES]
-    except (RequestException, ValueError, OSError) as error:
+        return [cache.fetch(ADDRESS, FILES) / name for name in FILES]
+    except OSError as error:
         raise DataUnavailable(
             f"the pen strokes of pendigits are not in {ENVIRONMENT_VARIABLE} nor in a cache, and "
-            f"their address did not answer ({type(error).__name__})"
+            f"their address did not give them: {error}"
         ) from error
 
 
 def _verify(paths: list[Path]) -> None:
     for path in paths:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
         if f"sha256:{found}" != FILES[path.name]:
             raise DataError(
                 f"{path} is not the file that was published (SHA-256 differs): remove it, or fetch "

@@ -9,7 +9,9 @@ import base64
 import contextlib
 import io
 import os
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -26,6 +28,12 @@ Picture = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image | np.nd
 
 # Formats that Pillow decodes by itself: no outside program is ever started for a picture.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+
+# What Pillow raises of damaged files.
+_DAMAGED = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, AttributeError),
+    *(ArithmeticError, RuntimeError, MemoryError, struct.error, zlib.error),
+)
 
 # Of a file of several pages, so many are looked at for one that is not blank, where the brightest
 # and the darkest place differ by at least so much, of 255.
@@ -144,7 +152,7 @@ def _open(source: BinaryIO, name: str) -> Image.Image:
         raise PictureError(f"{name} is too large: {error}") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"{name} is {_what_else(source)}") from error
-    except (OSError, SyntaxError, ValueError, TypeError) as error:
+    except _DAMAGED as error:
         raise PictureError(f"{name} cannot be read as a picture: {error}") from error
     with image:
         _check_size(image.size, name)
@@ -234,7 +242,7 @@ def _decode(image: Image.Image, name: str, *, turning: bool = False) -> Image.Im
             _turn_to_ink(image, name)
         image.load()
         upright = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise PictureError(f"{name} is damaged or cut short: {error}") from error
     if upright.mode.startswith("I") or upright.mode == "F":
         return _from_array(np.asarray(upright))

@@ -28,6 +28,7 @@ import yaml
 
 from mnistlib import execution, outcomes, report
 from mnistlib import parameters as parameters_of
+from mnistlib._rules import show
 from mnistlib.execution import Job
 from mnistlib.outcomes import Outcome
 
@@ -56,7 +57,8 @@ def read_grid(path: str | Path) -> dict[str, list[Any]]:
         raise ValueError(f"grid must be a file below 1 MB; {path} is larger")
     try:
         grid = yaml.load(content, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+    except Exception as error:
+        # YAML's tags ask for kinds of values that PyYAML makes with errors of nearly every kind.
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is no YAML that a grid can be: {reason[:300]}") from error
     return check_grid(grid, place=str(path))
@@ -70,7 +72,7 @@ def check_grid(grid: Any, *, place: str = "grid") -> dict[str, list[Any]]:
     """
     if not isinstance(grid, Mapping) or not grid:
         raise ValueError(
-            f"{place} must give values to parameters, as EPOCHS: [2, 4]; received {grid!r:.200}"
+            f"{place} must give values to parameters, as EPOCHS: [2, 4]; received {show(grid)}"
         )
     checked = {}
     for name, values in grid.items():
@@ -80,7 +82,7 @@ def check_grid(grid: Any, *, place: str = "grid") -> dict[str, list[Any]]:
         ):
             raise ValueError(
                 f"{place}: {name} must have numbers, words, true or false as values; received "
-                f"{values!r:.200}"
+                f"{show(values)}"
             )
         if not values:
             raise ValueError(f"{place}: {name} must have at least one value; received none")
@@ -343,6 +345,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    if not isinstance(node, yaml.MappingNode):
+        raise ValueError(f"{node.tag} is no mapping")
     pairs = [loader.construct_object(key) for key, _ in node.value]
     if twice := [one for at, one in enumerate(pairs) if one in pairs[:at]]:
         raise ValueError(f"{twice[0]!r} is given twice")

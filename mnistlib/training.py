@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 
-from mnistlib import compiling, inputs, loop, metrics, models, provenance
+from mnistlib import checkpoint, compiling, inputs, loop, metrics, models, provenance
 from mnistlib._tensorflow import keras, standard_settings, tf
 from mnistlib.augment import distort
 
@@ -144,6 +145,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     seed: int = 0,
     jit_compile: bool | None = None,
+    resume: str | Path | None = None,
     verbose: int = 0,
 ) -> keras.callbacks.History:
     """Train a model; the same losses as ``model.fit`` on the same batches, sooner.
@@ -178,14 +180,23 @@ def fit(
         seed: Fixes the order of the digits and their augmentation. The initial weights are fixed
             by the seed of ``models.build``.
         jit_compile: Compile with XLA or not. None: as ``compiling.choose_jit`` decides.
+        resume: A file, such as ``"cnn.npz"``, that is written after every epoch. Where it is there,
+            written by an earlier call with the same arguments on the same initial weights, the
+            training goes on from its last epoch; a finished one gives its result again. On the same
+            machine, with as many threads and the same versions, the weights are then the same bits
+            as without an interruption, be it by ``kill -9``. Another processor or number of
+            threads adds up in another order: weights then differ from the seventh digit on, and
+            accuracies as between two seeds at most. Callbacks of yours begin afresh, and only their
+            effect on the model and its optimizer is kept.
         verbose: As in Keras: 0 silent, 1 a bar, 2 one line an epoch.
 
     Returns:
-        Keras's ``History``.
+        Keras's ``History``, with the epochs of an earlier call where it goes on from one.
 
     Raises:
         ValueError: An argument cannot be used as it is: names it, what was received, and what to
             do.
+        OSError: The file of ``resume`` cannot be written.
     """
     trainer = _Trainer(
         model,
@@ -205,7 +216,7 @@ def fit(
         initial_epoch=initial_epoch,
         jit_compile=jit_compile,
     )
-    return trainer.fit(seed=seed, callbacks=callbacks, verbose=verbose)
+    return trainer.fit(seed=seed, callbacks=callbacks, resume=resume, verbose=verbose)
 
 
 def repeat(
@@ -232,7 +243,7 @@ def repeat(
         seeds: How many seeds; a claim needs at least five.
         recipe: As for ``fit``: the name of the network alone does not choose one.
         verbose: As for ``fit``.
-        **options: What else ``fit`` takes, but for ``seed`` and ``callbacks``.
+        **options: What else ``fit`` takes, but for ``seed``, ``callbacks`` and ``resume``.
 
     Yields:
         One ``Run`` a seed.
@@ -303,7 +314,7 @@ class _Trainer:
                 f"{initial_epoch!r}"
             )
         self.model, self.epochs, self.initial_epoch = model, chosen.epochs, initial_epoch
-        self.batch_size = chosen.batch_size
+        self.batch_size, self.chosen = chosen.batch_size, chosen
         x, y, sample_weight, validation = _split(
             x, y, sample_weight, validation, validation_split, model
         )
@@ -369,9 +380,9 @@ class _Trainer:
             label_smoothing=recipe.label_smoothing,
         )
 
-    def fit(self, *, seed, callbacks=(), verbose=0):
+    def fit(self, *, seed, callbacks=(), resume=None, verbose=0):
         before = models.describe(self.model)
-        history = self._fit(seed, callbacks, verbose)
+        history = self._fit(seed, callbacks, resume, verbose)
         self.note(self.model, seed, before)
         return history
 
@@ -384,16 +395,27 @@ class _Trainer:
             data.append(f"before that {before.data or 'others'}")
         models.note(model, data=_short(data), recipe=_short(words))
 
-    def _fit(self, seed, callbacks, verbose):
+    def _fit(self, seed, callbacks, resume, verbose):
         callbacks = list(callbacks)
         compiling.check_callbacks(self.model, callbacks)
         common = {"epochs": self.epochs, "initial_epoch": self.initial_epoch, "verbose": verbose}
         with standard_settings():
             if self.reason:
+                if resume is not None:
+                    raise ValueError(
+                        "resume works in the compiled loop only, which cannot train this model: "
+                        f"{self.reason}"
+                    )
                 return self._fit_usually(seed, callbacks=callbacks, **common)
             self.stretches.restart(seed, every_batch=any(map(loop.counts_batches, callbacks)))
             if verbose:
                 callbacks.append(loop.BatchProgress(self.stretches))
+            before = {}
+            if resume is not None:
+                keeper = self._resume(Path(resume), seed)
+                callbacks.append(keeper)
+                before = {name: list(values) for name, values in keeper.logs.items()}
+                common["initial_epoch"] = keeper.done
             validation = None
             if self.validation is not None:
                 arrays = tf.data.Dataset.from_tensor_slices(self.validation)
@@ -403,7 +425,7 @@ class _Trainer:
             self.model.train_function = self.stretches
             numbers = loop.without_tuning(tf.data.Dataset.range(len(self.stretches)))
             try:
-                return self.model.fit(
+                history = self.model.fit(
                     numbers,
                     validation_data=validation,
                     shuffle=False,
@@ -412,6 +434,27 @@ class _Trainer:
                 )
             finally:
                 self.model.train_function = None
+        for name, values in before.items():
+            history.history[name] = values + history.history.get(name, [])
+        done = max(map(len, before.values()), default=0)
+        history.epoch = [self.initial_epoch + number for number in range(done)] + history.epoch
+        return history
+
+    def _resume(self, path: Path, seed: int) -> checkpoint.Keeper:
+        """Go to where an earlier call has got, if there was one; every epoch from there is kept."""
+        if path.suffix != ".npz":
+            raise ValueError(f"resume must end in .npz; received {str(path)!r}")
+        recipe = {**vars(self.chosen), "epochs": [self.initial_epoch, self.epochs]}
+        settings = {**recipe, "seed": seed, "XLA": self.stretches.jit}
+        settings["batches at a time"] = self.stretches.length
+        held = () if self.validation is None else self.validation
+        identity = checkpoint.identity(self.model, [*self.arrays, *held], settings)
+        found = checkpoint.load(path)
+        if found is None:
+            return checkpoint.Keeper(path, self.stretches, identity, {}, self.initial_epoch)
+        checkpoint.compare(found, identity, path)
+        checkpoint.restore(found, self.model, self.stretches, path)
+        return checkpoint.Keeper(path, self.stretches, identity, found.logs, found.epochs)
 
     def _fit_usually(self, seed, **common):
         warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=4)
@@ -515,19 +558,12 @@ def _split(x, y, weights, validation, share, model):
 
 
 def _values(owner: keras.Model | keras.optimizers.Optimizer) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in _variables(owner)]
+    return [checkpoint.variable_value(variable) for variable in checkpoint.variables(owner)]
 
 
 def _assign(owner: keras.Model | keras.optimizers.Optimizer, values: list[np.ndarray]) -> None:
-    for variable, value in zip(_variables(owner), values, strict=True):
+    for variable, value in zip(checkpoint.variables(owner), values, strict=True):
         variable.assign(value)
-
-
-def _variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """List a model's weights and random states, or an optimizer's variables, in a fixed order."""
-    if isinstance(owner, keras.Model):
-        return [*owner.trainable_variables, *owner.non_trainable_variables]
-    return owner.variables
 
 
 def _create_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:

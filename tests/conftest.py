@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 from ports import closed_port
 
-from mnistlib import DISTRIBUTION, data, pendigits
+from mnistlib import DISTRIBUTION, cache, data, pendigits
 
 # A slow machine is no failure, and nothing is written beside the code.
 settings.register_profile("mnistlib", deadline=None, database=None)
@@ -90,6 +90,8 @@ def nowhere(tmp_path, monkeypatch) -> SimpleNamespace:
     monkeypatch.setattr(data, "ADDRESSES", addresses)
     monkeypatch.setattr(pendigits, "ADDRESS", addresses[0][0])
     (tmp_path / "keras" / "datasets").mkdir(parents=True)
+    # As in a fresh process, which has no folder yet for what cannot be kept.
+    cache._passing.cache_clear()
     return SimpleNamespace(
         keras=tmp_path / "keras" / "datasets" / "mnist.npz",
         cache=tmp_path / "cache",

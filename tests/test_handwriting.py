@@ -87,7 +87,7 @@ def test_what_was_drawn_is_kept_by_part_pens_and_seed(nowhere, few_writers, caps
     assert capsys.readouterr().err == ""
     assert np.array_equal(first.images, again.images)
     assert not np.array_equal(handwriting.load("test", pens=1, seed=1).images, first.images)
-    (kept, _) = sorted(nowhere.cache.rglob("pendigits-*.npy"))
+    (kept, _) = sorted(nowhere.cache.rglob("pendigits-*.npz"))
     kept.write_bytes(kept.read_bytes()[:100])
     assert np.array_equal(handwriting.load("test", pens=1).images, first.images)
 

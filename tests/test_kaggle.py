@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zipfile
+import zlib
 
 import numpy as np
 import pandas as pd
 import pytest
+from children import measure
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -181,6 +184,146 @@ def test_zip_without_the_file_says_what_it_holds(tmp_path):
 def test_absent_file_is_an_absent_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="train"):
         kaggle.load(tmp_path / "train.csv")
+
+
+# --- files made to attack -----------------------------------------------------------------------
+
+CELLS = {
+    "hexadecimal": "0x10",
+    "underscore": "1_0",
+    "sign": "+5",
+    "exponent": "1e2",
+    "infinite": "inf",
+    "not a number": "nan",
+    "Arabic digit": "٣",
+    "wide digit": "５",
+    "superscript": "²",
+    "NUL": "1\0",
+    "5,000 digits": "9" * 5_000,
+    "zeros and 999": "0" * 5_000 + "999",
+    "quotes and more": '"5"6',
+    "quote open": '"5',
+    "quote closed": '5"',
+    "quotes twice": '""5""',
+    "truth": "True",
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("column", [0, 400])
+def test_only_digits_are_read_as_numbers(tmp_path, kind, column):
+    path = write(tmp_path / "train.csv", changed(1, column, CELLS[kind]))
+    name = NAMES[column]
+    with pytest.raises(data.DataError, match=rf"row 3, column {name}: expected a whole number"):
+        kaggle.load(path)
+
+
+@pytest.mark.parametrize("cell", ['"5"', "005", " 5", "5 "])
+def test_plain_numbers_in_other_spellings_are_read(tmp_path, cell):
+    assert kaggle.load(write(tmp_path / "train.csv", changed(1, 1, cell))).x[1, 0, 0] == 5
+
+
+def damaged_zip(path, *, flag=0, method=None):
+    """A zip whose directory says something else than ``zipfile`` would write."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train.csv", HEADER)
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = content.index(mark) + offset
+        content[at] |= flag
+        if method is not None:
+            content[at + 2] = method
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ({"flag": 1}, "encrypted"),
+        ({"method": 97}, "compression"),
+        ({"method": zipfile.ZIP_LZMA}, "damaged or cut off"),
+        ({"method": zipfile.ZIP_BZIP2}, "damaged or cut off"),
+    ],
+)
+def test_zip_that_cannot_be_unpacked_is_refused(tmp_path, way, said):
+    damaged_zip(tmp_path / "train.zip", **way)
+    with pytest.raises(data.DataError, match=said):
+        kaggle.load(tmp_path / "train.zip")
+
+
+@pytest.mark.parametrize("read", [kaggle.load, kaggle.read_submission])
+def test_what_is_no_regular_file_is_refused(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in ((tmp_path, "a folder"), (tmp_path / "pipe", "a device")):
+        with pytest.raises(data.DataError, match=f"is no file but {what}"):
+            read(path)
+    for name in ("a" * 5_000, "nul\0"):
+        with pytest.raises(data.DataError, match="cannot be read"):
+            read(tmp_path / name)
+
+
+def repeated(path, head, piece, times):
+    """Write a gzip file that unpacks to ``head`` and ``times`` the same 10 MB; cut off at its end.
+
+    A full flush makes pieces that can be repeated without being packed again.
+    """
+    packing = zlib.compressobj(9, zlib.DEFLATED, 31)
+    start = packing.compress(head) + packing.flush(zlib.Z_FULL_FLUSH)
+    content = piece * (10_000_000 // len(piece))
+    block = packing.compress(content) + packing.flush(zlib.Z_FULL_FLUSH)
+    path.write_bytes(start + block * times)
+
+
+def bomb(kind, path):
+    head = HEADER.encode() + b"\n"
+    if kind == "line of 10 GB":
+        repeated(path, head + b"1,", b"1", 1_000)
+    elif kind == "10 GB of empty lines":
+        repeated(path, head, b"\n", 1_000)
+    elif kind == "header of 10 GB":
+        repeated(path, b"", b",", 1_000)
+    elif kind == "lines of commas":
+        repeated(path, head, b"," * 40_000 + b"\n", 100)
+    elif kind == "no-name of 60 MB":
+        path.write_bytes(b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 60_000_000)
+    elif kind == "500,000 members":
+        path.write_bytes(gzip.compress(b"") * 500_000)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in range(100_000):
+                archive.writestr(f"{number}.csv", b"")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("line of 10 GB", "a line of more than 50,000 bytes"),
+        ("10 GB of empty lines", "holds more than 250,000,000 bytes"),
+        ("header of 10 GB", "a line of more than 50,000 bytes"),
+        ("lines of commas", "row 2: expected 785 values; received 40001"),
+        ("no-name of 60 MB", "it ends before its end mark"),
+        ("500,000 members", "it has more than 10,000 members"),
+        ("zip of 100,000 members", "its list of members has"),
+    ],
+)
+def test_a_bomb_is_refused_within_bounds(scratch, kind, said):
+    path = scratch / "train.csv.gz"
+    bomb(kind, path)
+    came = measure(
+        "import pyarrow.csv\nfrom mnistlib import kaggle", "kaggle.load(sys.argv[1])", path
+    )
+    assert came.said.startswith("DataError: ")
+    assert said in came.said
+    assert came.megabytes < 200
+    assert came.seconds < 15
+
+
+def test_a_submission_of_gigabytes_is_refused_within_bounds(scratch):
+    with (scratch / "submission.csv").open("wb") as file:
+        file.truncate(10_000_000_000)
+    came = measure("from mnistlib import kaggle", "kaggle.read_submission(sys.argv[1])", file.name)
+    assert came.said.endswith("is no submission: it has more than 10,000,000 bytes")
+    assert came.megabytes < 100
 
 
 # --- submissions --------------------------------------------------------------------------------

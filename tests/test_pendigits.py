@@ -101,7 +101,7 @@ def test_a_download_of_other_contents_is_not_taken(nowhere, tmp_path, monkeypatc
     for name in pendigits.FILES:
         (served / name).write_text(SMALL)
     monkeypatch.setattr(pendigits, "ADDRESS", serve(served).address)
-    with pytest.raises(data.DataUnavailable, match="did not answer"):
+    with pytest.raises(data.DataUnavailable, match="it answered with another file"):
         pendigits.load()
 
 
