@@ -15,7 +15,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from small_series import write_notebook
+from small_series import hear_ctrl_c, write_notebook
 
 from mnistlib import execution, outcomes, sweep
 
@@ -260,7 +260,11 @@ def test_killed_at_random_points_and_started_again_the_table_is_the_same(
     killed = []
     for kind in rng.sample(["sweep", "run", "kernel", "Ctrl-C", "SIGTERM"] * 2, 10):
         started = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_ctrl_c,
         )
         deadline = time.monotonic() + rng.uniform(1.5, 6)
         while time.monotonic() < deadline and started.poll() is None:
@@ -379,7 +383,10 @@ def test_a_sweep_on_a_cluster_that_is_given_up_ends_the_runs_there(cluster, tmp_
     grid = write_grid(tmp_path / "grid.yaml", {"SEED": [0, 1]})
     command = [COMMAND, "sweep", path, "--grid", grid, "--cluster", address]
     started = subprocess.Popen(
-        [*command, "--out", tmp_path / "out"], stderr=subprocess.PIPE, text=True
+        [*command, "--out", tmp_path / "out"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     )
 
     def kernels():
