@@ -1,3 +1,4 @@
+import contextlib
 import json
 import random
 import re
@@ -390,8 +391,14 @@ def test_a_sweep_on_a_cluster_that_is_given_up_ends_the_runs_there(cluster, tmp_
     )
 
     def kernels():
-        under = [psutil.Process(worker.pid).children(recursive=True) for worker in workers]
-        return [one for each in under for one in each if "ipykernel" in " ".join(one.cmdline())]
+        found = []
+        for worker in workers:
+            for one in psutil.Process(worker.pid).children(recursive=True):
+                # It may end while it is looked at.
+                with contextlib.suppress(psutil.Error):
+                    if "ipykernel" in " ".join(one.cmdline()):
+                        found.append(one)
+        return found
 
     deadline = time.monotonic() + 120
     while len(kernels()) < 2 and time.monotonic() < deadline:
