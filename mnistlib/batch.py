@@ -6,7 +6,7 @@ Needs the ``notebooks`` extra. Imports without TensorFlow: only the kernels load
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +131,7 @@ def run(
     bounds = results.find_bounds(jobs[0].path.parent) if jobs else None
     with execution.locked(output):
         for job in jobs:
-            if source is not None and "SOURCE" in job.accepts:
-                job = replace(job, parameters={"SOURCE": source} | job.parameters)
+            job = job.on(source)
             folder = Path(output).resolve() / job.name
             # A failure is what one mends and tries again.
             kept = execution.finished(folder, execution.fingerprint(job), retry_failed=True)

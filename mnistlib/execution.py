@@ -25,7 +25,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,12 @@ class Job:
             for name, value in self.parameters.items()
             if name not in self.defaults or value != self.defaults[name]
         }
+
+    def on(self, source: str | None) -> Job:
+        """Give it a value of ``SOURCE``, where it has this parameter and none was given."""
+        if source is None or "SOURCE" not in self.accepts:
+            return self
+        return replace(self, parameters={"SOURCE": source} | self.parameters)
 
 
 class Stopped(Exception):
@@ -138,7 +144,7 @@ def execute(
         threads: For the libraries under the notebook. None: as many as they take.
         timeout: Seconds after which the run is ended, with what it has done kept. None: never.
         progress: Show papermill's bar on standard error.
-        stop: Asked twice a second; once it says so the run is ended and leaves nothing.
+        stop: Asked four times a second; once it says so the run is ended and leaves nothing.
 
     Returns:
         The outcome. Its status is ``"died"`` where kernel or process was killed from outside.

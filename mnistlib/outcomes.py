@@ -6,6 +6,7 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -108,10 +109,19 @@ def write(outcome: Outcome, folder: str | Path) -> Path:
     path = Path(folder) / FILE
     content = asdict(replace(outcome, output=Path(outcome.output.name)))
     content["output"] = outcome.output.name
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    new.replace(path)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of a sweep completely or not at all."""
+    # A sweep and `mnistlib report` may write at the same time.
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def read(folder: str | Path) -> Outcome:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import html
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mnistlib import comparison, plots, summary, wording
+from mnistlib import comparison, outcomes, plots, summary, wording
 from mnistlib.comparison import MISSING, PLAN, Sweep, load, settings, table
 from mnistlib.outcomes import Outcome
 
@@ -229,8 +228,8 @@ def write_live(
         show_runs(runs)._repr_html_(),
     ]
     csv, page = sweep.folder / "report.csv", sweep.folder / "report.html"
-    _replace(csv, runs.to_csv(index=False))
-    _replace(page, _page(title, "\n".join(body)))
+    outcomes.write_text(csv, runs.to_csv(index=False))
+    outcomes.write_text(page, _page(title, "\n".join(body)))
     return csv, page
 
 
@@ -382,8 +381,8 @@ def _write_notebook(sweep: Sweep, cells: Sequence[summary.Cell]) -> tuple[Path, 
     )
     style = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
     path, page = sweep.folder / "summary.ipynb", sweep.folder / "summary.html"
-    _replace(path, nbformat.writes(notebook) + "\n")
-    _replace(page, _page(f"Summary of the sweep {sweep.name}", body, style))
+    outcomes.write_text(path, nbformat.writes(notebook) + "\n")
+    outcomes.write_text(page, _page(f"Summary of the sweep {sweep.name}", body, style))
     return path, page
 
 
@@ -419,14 +418,3 @@ def _shown(
 def _page(title: str, body: str, style: str = "") -> str:
     style = _STYLE.read_text(encoding="utf-8") + style
     return _PAGE.format(title=html.escape(title), style=style, body=body)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file completely or not at all."""
-    # A sweep and `mnistlib report` may write at the same time.
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)

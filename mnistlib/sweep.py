@@ -173,12 +173,11 @@ def run(
     with execution.locked(out) as out:
         # The notebook may be edited while the sweep runs.
         copy = out / jobs[0].path.name
-        _write(copy, jobs[0].path.read_text(encoding="utf-8"))
-        fixed = {"SOURCE": source} if source and "SOURCE" in jobs[0].accepts else {}
-        jobs = [replace(job, path=copy, parameters=fixed | job.parameters) for job in jobs]
+        outcomes.write_text(copy, jobs[0].path.read_text(encoding="utf-8"))
+        jobs = [replace(job, path=copy).on(source) for job in jobs]
         folders = _folders(out, jobs, grid)
         plan = {"notebook": jobs[0].name, "grid": grid, "runs": [*folders]}
-        _write(out / report.PLAN, json.dumps(plan, indent=1, ensure_ascii=False))
+        outcomes.write_text(out / report.PLAN, json.dumps(plan, indent=1, ensure_ascii=False))
         done: dict[str, Outcome] = {}
         for name, job in folders.items():
             hash = execution.fingerprint(job)
@@ -250,10 +249,12 @@ def _on_cluster(
             f"tcp://10.0.0.1:8786; received {address!r}: {error}"
         ) from error
     # Not through joblib's backend: while one worker alone has arrived, it runs everything here.
+    # The jobs of a sweep share their notebook.
+    text = _without_outputs(next(iter(missing.values())).path) if missing else ""
     with client, client.as_current():
         futures = [
             client.submit(
-                *(_execute_there, name, job, _without_outputs(job.path)),
+                *(_execute_there, name, job, text),
                 *(execution.library(), threads, timeout),
                 key=f"{name}-{uuid.uuid4().hex}",
                 pure=False,
@@ -332,12 +333,6 @@ def _folders(out: Path, jobs: Sequence[Job], names: Collection[str]) -> dict[str
         readable = re.sub(r"[^\w.+=,-]", "_", words)[:80]
         folders[there.get(hash, f"{readable}-{hash}")] = job
     return folders
-
-
-def _write(path: Path, content: str) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(content, encoding="utf-8")
-    new.replace(path)
 
 
 class _Loader(yaml.SafeLoader):

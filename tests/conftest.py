@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pooch
 import pytest
+from chromium import CHROMIUM, FLAGS
 from hypothesis import settings
 from ports import closed_port
 
@@ -55,6 +56,17 @@ def reader(digits):
     from mnistlib import recognizer
 
     return recognizer.train("cnn_fast", digits, epochs=4 if digits.is_mnist else 12)[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for tests marked ``needs_browser``."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

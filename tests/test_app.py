@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,23 +14,13 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from chromium import SHOTS, draw, needs_browser
 from PIL import Image
 from ports import closed_port
 
 from mnistlib import app, drawing, recognizer
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "06_recognise_your_own_digits.ipynb"
-SHOTS = Path(__file__).parent.parent / "runs" / "screenshots"
-# Without these, Chromium asks hosts of its own at every start.
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +66,6 @@ def _serving(address, module, *, log, seconds=90, **environment):
         server.wait(30)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser, address):
     """The page just opened; in the end, that it said nothing in the console and asked nobody."""
@@ -109,16 +88,6 @@ THREE = [
     *((0.64, 0.56), (0.68, 0.7), (0.52, 0.8), (0.34, 0.74)),
 ]
 SEVEN = [(0.3, 0.22), (0.68, 0.22), (0.45, 0.8)]
-
-
-def draw(page, stroke, pad=None):
-    box = (pad or page.locator("#pad canvas")).bounding_box()
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=6)
-    page.mouse.up()
 
 
 def expect_answer(page, digit, seconds=20):

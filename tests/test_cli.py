@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from small_series import PARAMETERS, RECORDS, write_bounds, write_notebook, write_series
+from small_series import (
+    PARAMETERS,
+    RECORDS,
+    hear_ctrl_c,
+    write_bounds,
+    write_notebook,
+    write_series,
+)
 
 from mnistlib import cli, data, drawing, kaggle, recognizer
 
@@ -90,7 +97,12 @@ def test_an_interrupted_run_prints_what_is_finished_and_goes_on(
     (series / "02_fail.ipynb").unlink()
     command = [COMMAND, "run", "--notebooks", series, *SAMPLE]
     started = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/.partial/02_wait*/02_wait.ipynb")):

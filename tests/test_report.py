@@ -12,10 +12,10 @@ import nbformat
 import pandas as pd
 import pytest
 import small_sweep
+from chromium import SHOTS, needs_browser
 from click.testing import CliRunner
 from PIL import Image
 from small_sweep import failed, outcome
-from test_app import CHROMIUM, FLAGS, SHOTS, needs_browser
 
 from mnistlib import cli, comparison, report, summary
 from mnistlib.results import Figure
@@ -396,16 +396,6 @@ def test_the_pages_in_a_browser(browser, request, which, name, width, scheme):
     path = SHOTS / f"sweep-{which}-{name}-{width}-{scheme}.png"
     page.screenshot(path=path, full_page=True)
     context.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def call(*arguments):

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import random
 import re
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from small_series import write_notebook
+from small_series import hear_ctrl_c, write_notebook
 
 from mnistlib import execution, outcomes, sweep
 
@@ -260,7 +261,11 @@ def test_killed_at_random_points_and_started_again_the_table_is_the_same(
     killed = []
     for kind in rng.sample(["sweep", "run", "kernel", "Ctrl-C", "SIGTERM"] * 2, 10):
         started = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_ctrl_c,
         )
         deadline = time.monotonic() + rng.uniform(1.5, 6)
         while time.monotonic() < deadline and started.poll() is None:
@@ -379,12 +384,21 @@ def test_a_sweep_on_a_cluster_that_is_given_up_ends_the_runs_there(cluster, tmp_
     grid = write_grid(tmp_path / "grid.yaml", {"SEED": [0, 1]})
     command = [COMMAND, "sweep", path, "--grid", grid, "--cluster", address]
     started = subprocess.Popen(
-        [*command, "--out", tmp_path / "out"], stderr=subprocess.PIPE, text=True
+        [*command, "--out", tmp_path / "out"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_ctrl_c,
     )
 
     def kernels():
-        under = [psutil.Process(worker.pid).children(recursive=True) for worker in workers]
-        return [one for each in under for one in each if "ipykernel" in " ".join(one.cmdline())]
+        found = []
+        for worker in workers:
+            for one in psutil.Process(worker.pid).children(recursive=True):
+                # It may end while it is looked at.
+                with contextlib.suppress(psutil.Error):
+                    if "ipykernel" in " ".join(one.cmdline()):
+                        found.append(one)
+        return found
 
     deadline = time.monotonic() + 120
     while len(kernels()) < 2 and time.monotonic() < deadline:

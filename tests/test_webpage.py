@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import SHOTS, draw, needs_browser
 from PIL import Image
 from scipy.interpolate import CubicSpline
-from test_app import CHROMIUM, FLAGS, SHOTS, THREE, needs_browser
+from test_app import THREE
 
 from mnistlib import data, models, pendigits, preprocess, recognizer, webpage
 
@@ -45,16 +46,6 @@ DRAW = """(paths) => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = webpage.write(recognizer.shipped(), tmp_path_factory.mktemp("page") / "digit.html")
     return path.as_uri()
@@ -79,17 +70,6 @@ def opened(browser):
         page.context.close()
     assert said == []
     assert [url for url in asked if not url.startswith("file:")] == []
-
-
-def draw(page, shares, *, lift=True):
-    box = page.locator("#pad canvas").bounding_box()
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in shares]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=3)
-    if lift:
-        page.mouse.up()
 
 
 def answer(page):
@@ -261,13 +241,7 @@ def test_it_works_inside_an_iframe(opened, address, tmp_path):
     outer.write_text(f'<iframe src="{address}" width="900" height="800"></iframe>')
     page = opened(outer.as_uri())
     inner = page.frame_locator("iframe")
-    box = inner.locator("#pad canvas").bounding_box()
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in THREE]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=3)
-    page.mouse.up()
+    draw(page, THREE, inner.locator("#pad canvas"))
     page.wait_for_timeout(150)
     assert inner.locator("#answer").inner_text() == "3"
 
