@@ -236,7 +236,7 @@ def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2
         raise ValueError(f"batch_size must be at least 1; received {batch_size}")
     images = inputs.as_digits(images)
     shape = (-1, *input_shape(model))
-    if False:
+    if known := cost(model):
         # Whoever made the file may have made it wide: all its layers' values, in a gigabyte.
         batch_size = min(batch_size, max(1, _MOST_VALUES // known.values))
     parts = [
