@@ -14,7 +14,8 @@ Data walks one way: ``data`` → ``models`` → ``training`` → ``metrics`` →
 - ``results`` records the figures of a lesson, ``batch`` runs the lessons, and ``cli`` is the
   command line.
 - ``inputs``, ``compiling`` and ``loop`` serve ``training``; ``saving`` serves ``models``, with
-  ``allowlist`` and ``sizes``.
+  ``allowlist``, ``sizes`` and ``provenance``; ``writing`` serves whatever is saved; ``floors`` are
+  the oldest safe versions.
 
 Everything but ``models``, ``training`` and what stands on these imports without TensorFlow.
 """

@@ -201,17 +201,21 @@ def test_numbers_that_overflow_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("kind", "option", "value"),
     [
-        *(
-            {"factor": value}
-            for value in (float("nan"), float("inf"), 1e39, 10**400, "x", None, [])
-        ),
+        *(("scale", "factor", value) for value in (float("nan"), float("inf"), 1e39, 10**400, "x")),
+        *(("conv", "stride", value) for value in (0, -1, True, 1.5, 29, 10**400, None)),
+        *(("pool", "size", value) for value in (0, True, 29, "2")),
+        *(("crop", "crop", value) for value in ([[1.5, 1], [1, 1]], [[True, 0], [0, 0]], [[1], 2])),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(tmp_path, options):
-    path = inference.save(network(**options), tmp_path / "odd.npz")
-    with pytest.raises(ValueError, match=r"odd\.npz is no network"):
+def test_settings_that_make_no_sense_are_refused(tmp_path, kind, option, value):
+    layers = [one for one in network().layers if one.kind != kind]
+    odd = next((one for one in network().layers if one.kind == kind), inference.Layer(kind, {}))
+    place = {"scale": 0, "crop": 1, "conv": 1, "pool": 3}[kind]
+    layers.insert(place, inference.Layer(kind, {option: value} | {"offset": 0.0}, odd.weights))
+    path = inference.save(inference.Network(tuple(layers)), tmp_path / "odd.npz")
+    with pytest.raises(ValueError, match=rf"odd\.npz is no network.*({kind}|rror)"):
         inference.load(path)
 
 

@@ -163,14 +163,14 @@ def test_anything_said_is_read_or_refused_and_can_be_shown(saved, tmp_path, key,
     metadata = said(saved)
     metadata["mnistlib"][key] = value
     path = rewritten(saved, tmp_path / "odd.keras", metadata=json.dumps(metadata).encode())
-    made = said = None
+    made = words = None
     try:
         made = saving.describe(path)
     except ValueError as error:
-        said = str(error)
+        words = str(error)
     if made is None:
-        assert "odd.keras is no model that Keras saved: " in said
-        assert said.isprintable()
+        assert "odd.keras is no model that Keras saved: " in words
+        assert words.isprintable()
         return
     assert str(made).replace("\n", "").isprintable()
     provenance.to_json(made)
@@ -179,8 +179,8 @@ def test_anything_said_is_read_or_refused_and_can_be_shown(saved, tmp_path, key,
         try:
             read = recognizer._calibrated(inference.Network(()), made.calibration, path)
         except ValueError as error:
-            said = str(error)
-        assert (read is None) == ("no calibration" in (said or ""))
+            words = str(error)
+        assert (read is None) == ("no calibration" in (words or ""))
         assert read is None or (0 < read.temperature < np.inf and 0 <= read.threshold <= 1)
 
 
