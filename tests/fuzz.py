@@ -615,11 +615,9 @@ def attempt(loader: Loader, content: bytes, folder: Path, number: int) -> str | 
         places = traceback.extract_tb(error.__traceback__)
         own = [place for place in places if "mnistlib" in place.filename] or places
         return f"{type(error).__name__} in {Path(own[-1].filename).name}:{own[-1].name}"
-    if time.perf_counter() - start > SECONDS:
-        return "slow"
     if _held() - before > MEGABYTES * 0.8:
         return "memory"
-    return None
+    return "slow" if time.perf_counter() - start > SECONDS else None
 
 
 def smaller(loader: Loader, content: bytes, folder: Path, number: int, what: str) -> bytes:
