@@ -1,4 +1,4 @@
-"""Code run in processes of their own, with what it took measured."""
+"""Code run in processes of their own, with what it took measured, and bombs to try it with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,10 @@ class Measured:
 
 
 _FRAME = """
-import json, resource, sys, time
+import json, re, sys, time
 def held():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
 {imports}
 start, before, said = time.perf_counter(), held(), ""
 try:
@@ -71,3 +73,15 @@ def start(code: str, *arguments: object, **variables: str) -> subprocess.Popen:
 def environment() -> dict[str, str]:
     """Give this process's environment, with the repository's code found first."""
     return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def repeated(path: Path, head: bytes, piece: bytes, times: int) -> None:
+    """Write a gzip file that unpacks to ``head`` and ``times`` the same 10 MB; cut off at its end.
+
+    A full flush makes pieces that can be repeated without being packed again.
+    """
+    packing = zlib.compressobj(9, zlib.DEFLATED, 31)
+    start = packing.compress(head) + packing.flush(zlib.Z_FULL_FLUSH)
+    content = piece * (10_000_000 // len(piece))
+    block = packing.compress(content) + packing.flush(zlib.Z_FULL_FLUSH)
+    path.write_bytes(start + block * times)

@@ -13,6 +13,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from children import measure, repeated
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
@@ -454,6 +455,55 @@ def test_damaged_gzip_is_refused_by_name(tmp_path, monkeypatch, spoil):
     monkeypatch.setenv(data.ENVIRONMENT_VARIABLE, str(tmp_path))
     with pytest.raises(data.DataError, match=f"^{path} "):
         data.load()
+
+
+def zeros_in_a_zip(path: Path, header: bytes, megabytes: int) -> None:
+    """Write an ``.npz`` whose first array has this header and so many zeros behind it."""
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x_train.npy", "w", force_zip64=True) as file,
+    ):
+        file.write(header)
+        for _ in range(megabytes):
+            file.write(bytes(2**20))
+
+
+@pytest.mark.parametrize("shape", [(60_000, 28, 28), (400, 2**20), (2**45,)])
+def test_a_zip_that_unpacks_to_gigabytes_is_refused_within_bounds(scratch, shape):
+    path = scratch / "mnist.npz"
+    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header := io.BytesIO(), described)
+    zeros_in_a_zip(path, header.getvalue(), 400)
+    code = "import os\nos.environ['MNISTLIB_DATA'] = sys.argv[1]\nfrom mnistlib import data"
+    came = measure(code, "data.load('mnist')", path)
+    assert came.said.startswith("DataError: ")
+    assert came.megabytes < 150
+
+
+def test_an_idx_file_that_unpacks_to_gigabytes_is_refused_within_bounds(scratch):
+    header = struct.pack(">BBBB3I", 0, 0, 8, 3, 12_755_102, 28, 28)
+    repeated(scratch / (STEMS["x_train"] + ".gz"), header, b"\0", 1_000)
+    code = "import os\nos.environ['MNISTLIB_DATA'] = sys.argv[1]\nfrom mnistlib import data"
+    came = measure(code, "data.load('mnist')", scratch)
+    assert "cannot be read: it holds more than 47,041,000 bytes" in came.said
+    assert came.megabytes < 150
+    assert came.seconds < 10
+
+
+@pytest.mark.parametrize("value", ["~nobody-of-this-name/mnist.npz", "a" * 5_000, "/dev/null"])
+def test_environment_naming_what_can_be_no_file_is_an_error(monkeypatch, value):
+    monkeypatch.setenv(data.ENVIRONMENT_VARIABLE, value)
+    with pytest.raises(data.DataError, match=r"MNISTLIB_DATA names no path|no regular file"):
+        data.load()
+
+
+def test_kerass_folder_that_can_be_no_folder_is_passed_over(nowhere, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", "~nobody-of-this-name")
+    with (
+        pytest.warns(UserWarning, match="Keras's cached MNIST is not usable"),
+        pytest.raises(data.DataUnavailable),
+    ):
+        data.load("mnist")
 
 
 # --- Digits and the sample ----------------------------------------------------------------------

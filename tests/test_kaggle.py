@@ -3,12 +3,11 @@ from __future__ import annotations
 import gzip
 import os
 import zipfile
-import zlib
 
 import numpy as np
 import pandas as pd
 import pytest
-from children import measure
+from children import measure, repeated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -260,18 +259,6 @@ def test_what_is_no_regular_file_is_refused(tmp_path, read):
     for name in ("a" * 5_000, "nul\0"):
         with pytest.raises(data.DataError, match="cannot be read"):
             read(tmp_path / name)
-
-
-def repeated(path, head, piece, times):
-    """Write a gzip file that unpacks to ``head`` and ``times`` the same 10 MB; cut off at its end.
-
-    A full flush makes pieces that can be repeated without being packed again.
-    """
-    packing = zlib.compressobj(9, zlib.DEFLATED, 31)
-    start = packing.compress(head) + packing.flush(zlib.Z_FULL_FLUSH)
-    content = piece * (10_000_000 // len(piece))
-    block = packing.compress(content) + packing.flush(zlib.Z_FULL_FLUSH)
-    path.write_bytes(start + block * times)
 
 
 def bomb(kind, path):
