@@ -122,9 +122,9 @@ def explain(picture: Picture, *, without: Collection[str] = ()) -> Stages:
     without = _checked_steps(without)
     grey, _ = _grey(read(picture))
     ink, mask = _ink_and_mask(grey, without)
-    group = max(strokes.groups(mask), key=np.count_nonzero)
+    group = max(strokes.groups(mask), key=lambda group: np.count_nonzero(group.mask))
     digit, image = _normalized(group, ink, without)
-    return Stages(grey=grey, ink=ink, mask=mask, box=strokes.edges(group), digit=digit, image=image)
+    return Stages(grey=grey, ink=ink, mask=mask, box=group.box, digit=digit, image=image)
 
 
 def segment(picture: Picture) -> list[Digit]:
@@ -143,26 +143,26 @@ def segment(picture: Picture) -> list[Digit]:
     grey, factor = _grey(image)
     ink, mask = _ink_and_mask(grey, frozenset())
     groups = strokes.groups(mask, by_line=True)
-    boxes = [strokes.edges(group) for group in groups]
+    boxes = [group.box for group in groups]
 
-    def digit(group: np.ndarray, line: int, kind: str = "digit", cuts: int = 2) -> Digit:
+    def digit(group: strokes.Group, line: int, kind: str = "digit", cuts: int = 2) -> Digit:
         # A number of several digits may hang together at several places.
-        parts = touching.halves(group) if cuts else []
+        parts = touching.halves(group.mask) if cuts else []
         return Digit(
             image=_normalized(group, ink, frozenset())[1],
-            box=_in_picture(strokes.edges(group), factor, image.size),
+            box=_in_picture(group.box, factor, image.size),
             line=line,
             small=kind == "small",
             wide=kind == "wide",
-            parts=tuple(digit(one, line, cuts=cuts - 1) for one in parts),
+            parts=tuple(digit(group.part(one), line, cuts=cuts - 1) for one in parts),
         )
 
     found = []
     for line, row in enumerate(lines.find(boxes)):
         for place, kind in zip(row, lines.kinds([boxes[place] for place in row]), strict=True):
             # An equals or a division sign is in pieces that stand above one another.
-            pieces = len(strokes.pieces(groups[place])[1])
-            if len(row) == 1 or not (kind == "sign" or (kind == "small" and pieces > 1)):
+            several = groups[place].pieces > 1
+            if len(row) == 1 or not (kind == "sign" or (kind == "small" and several)):
                 found.append(digit(groups[place], line, kind))
     return found
 
@@ -217,9 +217,8 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
 
 def _contrast(image: Image.Image) -> float:
     """Say how far the ink differs from the paper, in grey, if there is a stroke's length of it."""
-    grey = np.asarray(image.convert("L"))
-    length = max(grey.shape) // 2
-    counts = np.bincount(grey.ravel(), minlength=256)
+    length = max(image.size) // 2
+    counts = np.array(image.convert("L").histogram())
     paper = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
     far = np.bincount(np.abs(np.arange(256) - paper), counts)
     farther = np.cumsum(np.pad(far, (0, 256 - len(far)))[::-1])
@@ -228,10 +227,15 @@ def _contrast(image: Image.Image) -> float:
 
 def _boldened(image: Image.Image, times: int) -> Image.Image:
     """Make strokes of a pixel so wide that they survive when the picture shrinks so many times."""
-    grey = np.asarray(image.convert("L")).astype(np.float32)
-    dark = np.mean((grey - np.median(grey)) ** 3) < 0
-    kind = ImageFilter.MinFilter if dark else ImageFilter.MaxFilter
-    return image.filter(kind(2 * (times // 2) + 3))
+    counts = np.array(image.convert("L").histogram())
+    reached = np.cumsum(counts)
+    middle = np.mean([np.searchsorted(reached, reached[-1] / 2, side) for side in ("left", "right")])
+    dark = np.sum(counts * (np.arange(256.0) - middle) ** 3) < 0
+    kind = ndimage.minimum_filter if dark else ndimage.maximum_filter
+    values = np.asarray(image)
+    # Rows and columns one after the other: Pillow's filters take as long as the window is large.
+    window = (2 * (times // 2) + 3,) * 2 + (1,) * (values.ndim - 2)
+    return Image.fromarray(kind(values, window, mode="nearest"))
 
 
 def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -388,75 +392,93 @@ def _without_ruling(mask: np.ndarray) -> np.ndarray:
         peaks = hough_line_peaks(
             votes, thetas, distances, min_distance=5, min_angle=10, threshold=0.3 * length
         )
+        ends = _ends_of_runs(view[0]) if len(peaks[0]) else ()
         for _, theta, distance in zip(*peaks, strict=True):
             # Along the line: x·cos θ + y·sin θ = distance. An upright one is followed down.
             along, across = np.cos(theta), np.sin(theta)
             if upright:
                 along, across = across, along
             start = distance * step / across
-            _erase_line(*view, start=start, slope=-along / across, thickest=thickest)
+            _erase_line(*view, ends, start=start, slope=-along / across, thickest=thickest)
     return clean if clean.any() else mask
 
 
+def _ends_of_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find, for each pixel of ink, where the ink above and below it ends: first row, and past."""
+    places = np.arange(len(mask))[:, None]
+    last = np.maximum.accumulate(np.where(mask, -1, places), axis=0)
+    following = np.minimum.accumulate(np.where(mask, len(mask), places)[::-1], axis=0)[::-1]
+    return last + 1, following
+
+
 def _erase_line(
-    mask: np.ndarray, clean: np.ndarray, *, start: float, slope: float, thickest: int
+    mask: np.ndarray,
+    clean: np.ndarray,
+    ends: tuple[np.ndarray, np.ndarray],
+    *,
+    start: float,
+    slope: float,
+    thickest: int,
 ) -> None:
     """Erase from ``clean`` a line that crosses ``mask`` from left to right, but not what it meets.
 
-    Where a stroke meets the line, the ink is thicker than the line, and stays.
+    Where a stroke meets the line, the ink is thicker than the line, and stays. ``ends`` are those
+    of the runs of ink in ``mask``.
     """
     height, width = mask.shape
     reach = max(4, height // 60)
-    runs = []
-    for column in range(width):
-        row = round(start + slope * column)
-        low, high = max(0, row - reach), min(height, row + reach + 1)
-        inked = np.flatnonzero(mask[low:high, column]) + low
-        if len(inked) == 0:
-            runs.append(None)
-            continue
-        top = bottom = inked[np.argmin(np.abs(inked - row))]
-        while top > 0 and mask[top - 1, column]:
-            top -= 1
-        while bottom < height - 1 and mask[bottom + 1, column]:
-            bottom += 1
-        runs.append((top, bottom + 1))
-    met = [run is not None for run in runs]
+    columns = np.arange(width)
+    rows = np.round(start + slope * columns).astype(int) + np.arange(-reach, reach + 1)[:, None]
+    inside = (rows >= 0) & (rows < height)
+    inked = inside & mask[np.clip(rows, 0, height - 1), columns]
+    met = inked.any(axis=0)
     edge = max(1, width // 25)
-    if np.mean(met) < 0.7 or not (any(met[:edge]) and any(met[-edge:])):
+    if np.mean(met) < 0.7 or not (met[:edge].any() and met[-edge:].any()):
         return
-    thickness = np.median([run[1] - run[0] for run in runs if run])
+    # In each column the ink next to the line, of two equally near the upper.
+    away = np.where(inked, np.abs(np.arange(-reach, reach + 1))[:, None], reach + 1)
+    columns = columns[met]
+    nearest = rows[away.argmin(axis=0)[met], columns]
+    top, bottom = (end[nearest, columns] for end in ends)
+    thickness = np.median(bottom - top)
     if thickness > thickest:
         return
-    for column, run in enumerate(runs):
-        if run and run[1] - run[0] <= 1.5 * thickness + 1:
-            clean[run[0] : run[1], column] = False
+    thin = bottom - top <= 1.5 * thickness + 1
+    for column, first, past in zip(columns[thin], top[thin], bottom[thin], strict=True):
+        clean[first:past, column] = False
 
 
 def _normalized(
-    group: np.ndarray, ink: np.ndarray, without: frozenset[str]
+    group: strokes.Group, ink: np.ndarray, without: frozenset[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring a digit's strokes into MNIST's frame: float32 (side, side) and uint8 (28, 28)."""
-    left, top, right, bottom = box = strokes.edges(group)
-    longest = strokes.longest(box)
+    left, top, right, bottom = group.box
+    longest = strokes.longest(group.box)
     # The grey of a stroke's edge belongs to it: MNIST's digits are anti-aliased.
     around = max(1, longest // 20)
-    peak, side = np.percentile(ink[group], 90), max(ink.shape)
-    if "box" not in without:
-        cut = np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
-        ink, group = ink[cut], group[cut]
-    near = ndimage.maximum_filter(group, 2 * around + 1)
+    peak = np.percentile(ink[top:bottom, left:right][group.mask], 90)
+    side = max(ink.shape)
+    if "box" in without:
+        mask = group.whole(ink.shape)
+    else:
+        first = np.array([max(0, top - around), max(0, left - around)])
+        ink = ink[first[0] : bottom + around, first[1] : right + around]
+        # Only this piece of the mask is made: a page may hold hundreds of digits.
+        before = np.array([top, left]) - first
+        after = np.array(ink.shape) - before - group.mask.shape
+        mask = np.pad(group.mask, np.stack([before, after], axis=1))
+    near = ndimage.maximum_filter(mask, 2 * around + 1)
     weight = np.where(near, np.clip(ink / peak, 0, 1), 0)
     margin = longest // 8
-    weight, group = np.pad(weight, margin), np.pad(group, margin)
+    weight, mask = np.pad(weight, margin), np.pad(mask, margin)
     if "thicken" not in without:
         # The mean distance to the edge of a bar is a quarter of its width.
-        width = 4 * ndimage.distance_transform_edt(group)[group].mean() * _BOX / longest
+        width = 4 * ndimage.distance_transform_edt(mask)[mask].mean() * _BOX / longest
         missing = (_THINNEST - width) / 2 * longest / _BOX
         if missing > 0:
-            group = ndimage.distance_transform_edt(~group) <= missing
-            weight = np.maximum(weight, group)
-    left, top, right, bottom = box = strokes.edges(group)
+            mask = ndimage.distance_transform_edt(~mask) <= missing
+            weight = np.maximum(weight, mask)
+    left, top, right, bottom = box = strokes.edges(mask)
     if "box" not in without:
         side = strokes.longest(box) * SIDE / _BOX
     if "center" in without:
