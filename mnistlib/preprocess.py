@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from mnistlib import forms, lines, paper, strokes, touching
 from mnistlib.data import SIDE
-from mnistlib.pictures import Picture, read
+from mnistlib.pictures import Picture, PictureError, read
 from mnistlib.strokes import NoDigitFound
 
 STEPS = ("background", "polarity", "box", "center", "thicken")
@@ -97,7 +97,7 @@ def to_mnist(picture: Picture, *, without: Collection[str] = ()) -> np.ndarray:
 
     Raises:
         NoDigitFound: The picture is blank, or nothing in it could be a digit.
-        PictureError: It is no picture, is damaged, or is too large.
+        PictureError: It is no picture, is damaged, is too large, or holds too many strokes.
     """
     return explain(picture, without=without).image
 
@@ -137,7 +137,8 @@ def segment(picture: Picture) -> list[Digit]:
 
     Raises:
         NoDigitFound: As ``to_mnist``.
-        PictureError: As ``to_mnist``.
+        PictureError: As ``to_mnist``; or it holds more than ``strokes.MOST_DIGITS`` digits, more
+            than ``strokes.MOST_STROKES`` strokes, or strokes all over one another.
     """
     image = read(picture)
     grey, factor = _grey(image)
@@ -164,7 +165,18 @@ def segment(picture: Picture) -> list[Digit]:
             several = groups[place].pieces > 1
             if len(row) == 1 or not (kind == "sign" or (kind == "small" and several)):
                 found.append(digit(groups[place], line, kind))
+    # A page of pairs that touch has three for each, which a network has to look at.
+    if sum(_count(one) for one in found) > 2 * strokes.MOST_DIGITS:
+        raise PictureError(
+            f"the picture holds {len(found):,} digits, most of them as wide as several; at most "
+            f"{2 * strokes.MOST_DIGITS:,} digits and parts of digits are looked at: cut it into "
+            "parts"
+        )
     return found
+
+
+def _count(digit: Digit) -> int:
+    return 1 + sum(_count(part) for part in digit.parts)
 
 
 def _in_picture(box: lines.Box, factor: float, size: tuple[int, int]) -> lines.Box:
@@ -472,11 +484,9 @@ def _normalized(
     margin = longest // 8
     weight, mask = np.pad(weight, margin), np.pad(mask, margin)
     if "thicken" not in without:
-        # The mean distance to the edge of a bar is a quarter of its width.
-        width = 4 * ndimage.distance_transform_edt(mask)[mask].mean() * _BOX / longest
-        missing = (_THINNEST - width) / 2 * longest / _BOX
+        missing = _missing(group, longest)
         if missing > 0:
-            mask = ndimage.distance_transform_edt(~mask) <= missing
+            mask = _thickened(mask, missing)
             weight = np.maximum(weight, mask)
     left, top, right, bottom = box = strokes.edges(mask)
     if "box" not in without:
@@ -488,9 +498,27 @@ def _normalized(
         # MNIST's own digits have their centre of mass in the middle of pixel 14, counted from 0.
         middle = 14.5 / SIDE
     margin = math.ceil(side)
-    padded = Image.fromarray(np.round(np.pad(weight, margin) * 255).astype(np.uint8))
+    padded = Image.fromarray(np.pad(np.round(weight * 255).astype(np.uint8), margin))
     edges = [margin + place - middle * side for place in (column, row)]
     frame = (*edges, *(edge + side for edge in edges))
     image = padded.resize((SIDE, SIDE), Image.Resampling.BOX, box=frame)
     digit = padded.crop([round(edge) for edge in frame])
     return np.asarray(digit, np.float32) / 255, np.asarray(image)
+
+
+def _missing(group: strokes.Group, longest: int) -> float:
+    """Say how much wider, on each side, strokes should be to be as wide as MNIST's, pixels."""
+    # The mean distance to the edge of a bar is a quarter of its width.
+    depth = ndimage.distance_transform_edt(np.pad(group.mask, 1))[1:-1, 1:-1]
+    width = 4 * depth[group.mask].mean() * _BOX / longest
+    return (_THINNEST - width) / 2 * longest / _BOX
+
+
+def _thickened(mask: np.ndarray, missing: float) -> np.ndarray:
+    """Widen strokes by so many pixels on each side."""
+    left, top, right, bottom = strokes.edges(mask)
+    near = math.ceil(missing)
+    place = np.s_[max(0, top - near) : bottom + near, max(0, left - near) : right + near]
+    thickened = mask.copy()
+    thickened[place] = ndimage.distance_transform_edt(~mask[place]) <= missing
+    return thickened
