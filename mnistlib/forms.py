@@ -18,7 +18,7 @@ _SLOPES = np.arange(-0.14, 0.1401, 0.005)
 # share of each side, because digits may cross them.
 _FILLED, _WALLED = 0.25, 0.65
 # A form has fewer level lines than this; each is looked at on the whole page.
-_MOST_LINES = 100
+_MOST_LINES = 60
 
 
 @dataclass(frozen=True)
