@@ -244,8 +244,7 @@ def _boldened(image: Image.Image, times: int, size: Sequence[int]) -> Image.Imag
         The picture, shrunk to this size, width and height.
     """
     counts = np.array(image.convert("L").histogram())
-    reached = np.cumsum(counts)
-    middle = np.mean([np.searchsorted(reached, reached[-1] / 2, side) for side in ("left", "right")])
+    middle = np.mean(_middles(counts))
     dark = np.sum(counts * (np.arange(256.0) - middle) ** 3) < 0
     window = 2 * (times // 2) + 3
     # One after the other: a large picture is larger still in colours.
@@ -256,6 +255,12 @@ def _boldened(image: Image.Image, times: int, size: Sequence[int]) -> Image.Imag
             values = _extreme(values, window, axis, np.minimum if dark else np.maximum)
         bands.append(Image.fromarray(values).resize(size, Image.Resampling.BOX))
     return Image.merge(image.mode, bands)
+
+
+def _middles(counts: np.ndarray) -> list[int]:
+    """Give the two values in the middle, of which it is known how often each value is there."""
+    reached = np.cumsum(counts)
+    return [int(np.searchsorted(reached, reached[-1] / 2, side)) for side in ("left", "right")]
 
 
 def _extreme(values: np.ndarray, window: int, axis: int, choose: np.ufunc) -> np.ndarray:

@@ -16,9 +16,10 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "data", "drawing", "folders", "forms", "kaggle", "kept", "kernels", "lines"),
+        *("_rules", "data", "drawing", "folders", "forms", "guard", "kaggle", "kept"),
+        *("kernels", "lines"),
         *("metrics", "pages", "paper", "parameters", "pendigits", "pictures", "questions"),
-        *("results", "strokes", "touching", "writers"),
+        *("results", "strokes", "touching", "turns", "writers"),
     },
     1: {"allowlist", "augment", "inputs", "outcomes", "preprocess", "sizes", "wording"},
     2: {
@@ -44,7 +45,7 @@ SAME_LEVEL = {
     "metrics": {"data"},
     "pendigits": {"data"},
     "results": {"data"},
-    "strokes": {"lines"},
+    "strokes": {"lines", "pictures"},
     "touching": {"strokes"},
     "writers": {"data"},
     "allowlist": {"sizes"},
