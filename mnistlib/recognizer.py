@@ -128,6 +128,9 @@ class Recognizer:
         own = _sure(found)
         if 1 < len(found) <= _MANY and own < _BADLY:
             upright = pictures.read(picture)
+            # The largest, turned three times, would take a gigabyte.
+            while upright.width * upright.height > _LARGE:
+                upright = upright.reduce(2)
             turned = {way: self._sure_of(upright.rotate(turn, expand=True)) for turn, way in _TURNS}
             best = max(turned, key=lambda way: turned[way])
             if turned[best] >= _WELL:
@@ -155,8 +158,9 @@ def _predicting(model: keras.Model | inference.Network) -> Callable[[np.ndarray]
 
 # Less than this share of sure answers is bad, and more than that share is well.
 _BADLY, _WELL = 0.6, 0.8
-# Looking at a picture from three more sides takes three times as long again.
-_MANY = 100
+# Looking at a picture from three more sides takes three times as long again: not with more digits
+# than that, and with no more pixels.
+_MANY, _LARGE = 100, 16_000_000
 _TURNS = (
     (-90, "on its side: turn it to the right by a quarter"),
     (90, "on its side: turn it to the left by a quarter"),

@@ -17,9 +17,6 @@ from mnistlib.pictures import PictureError
 MOST_STROKES, MOST_DIGITS = 2_000, 500
 """Of how many strokes digits are gathered, and how many digits a picture may hold. A page of
 handwriting has a tenth of that; a picture made to keep a computer busy, many times as much."""
-# On a page of handwriting the boxes around the digits hardly overlap: together they are smaller
-# than the page. Beyond so many times its size, it is a tangle.
-_MOST_PAGES = 4
 
 
 class NoDigitFound(ValueError):
@@ -68,8 +65,7 @@ def groups(mask: np.ndarray, *, by_line: bool = False) -> list[Group]:
 
     Raises:
         NoDigitFound: Nothing in the mask could be a digit.
-        PictureError: There are more than ``MOST_STROKES`` strokes or ``MOST_DIGITS`` digits, or
-            they lie over one another.
+        PictureError: There are more than ``MOST_STROKES`` strokes or ``MOST_DIGITS`` digits.
     """
     labels, boxes, areas = pieces(mask)
     strokes = _of_some_size(_Strokes.of(boxes, areas), least=max(10, 0.02 * max(mask.shape)))
@@ -88,12 +84,6 @@ def groups(mask: np.ndarray, *, by_line: bool = False) -> list[Group]:
         raise PictureError(
             f"the picture holds {len(found):,} digits or what looks like digits; at most "
             f"{MOST_DIGITS} are read: cut it into parts"
-        )
-    area = sum((right - left) * (bottom - top) for _, (left, top, right, bottom) in found)
-    if area > _MOST_PAGES * mask.size:
-        raise PictureError(
-            f"the picture holds {len(found):,} tangled strokes, each as large as many digits: no "
-            "digits can be told apart; cut out the part with the digits"
         )
     made = []
     chosen = np.zeros(len(boxes) + 1, bool)
