@@ -23,8 +23,6 @@ def page(
     *options: str, log: str | Path = os.devnull, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen]]:
     """Serve the page on a free port, in a process of its own: its address, and the process."""
-    import httpx
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -32,17 +30,25 @@ def page(
     with Path(log).open("wb") as said:
         server = subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | environment)
     try:
-        for _ in range(600):
-            with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=10)
-                break
-            if server.poll() is not None:
-                raise RuntimeError(f"the page has ended with {server.returncode}")
-            time.sleep(0.2)
+        wait_for(f"http://127.0.0.1:{port}", server)
         yield f"http://127.0.0.1:{port}", server
     finally:
         server.terminate()
         server.wait(30)
+
+
+def wait_for(address: str, server: subprocess.Popen) -> None:
+    """Wait until a server answers."""
+    import httpx
+
+    for _ in range(600):
+        if server.poll() is not None:
+            raise RuntimeError(f"the page has ended with {server.returncode}")
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(address, trust_env=False, timeout=10)
+            return
+        time.sleep(0.2)
+    raise RuntimeError(f"{address} does not answer")
 
 
 def drawings(count: int = 8) -> list[str]:
@@ -68,12 +74,13 @@ def ask(client, address: str, drawing: str | None, session: str) -> list:
     return answer.json()["data"]
 
 
-def under_load(*, clients: int, requests: int, of_keras: bool = False) -> dict:
+def under_load(*, clients: int, requests: int, of_keras: bool = False, warm_up: int = 100) -> dict:
     """Let clients draw at the same time, each as soon as it has its answer.
 
     Returns:
         Answers ``per_second``; the seconds until an answer, ``median`` and ``p99``; ``errors``;
-        and the megabytes of the server's memory, ``warm`` (after 100 answers) and in the ``end``.
+        and the megabytes of the server's memory, ``warm`` (after so many answers as ``warm_up``
+        says) and in the ``end``.
     """
     import httpx
     import psutil
@@ -103,7 +110,7 @@ def under_load(*, clients: int, requests: int, of_keras: bool = False) -> dict:
     with tempfile.TemporaryDirectory() as folder, page(*_model(folder, of_keras)) as found:
         address, server = found[0], psutil.Process(found[1].pid)
         with httpx.Client(trust_env=False, timeout=120) as client:
-            for number in range(100):
+            for number in range(warm_up):
                 ask(client, address, pictures[number % 8], f"warm-{number}")
         warm, start = server.memory_info().rss, time.perf_counter()
         threads = [threading.Thread(target=draw, args=(address, str(n))) for n in range(clients)]

@@ -270,6 +270,7 @@ def load_gradio() -> ModuleType:
     """
     # Read when gradio is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    _own_folder()
     try:
         # It readies a client, which wants another package where a proxy speaks SOCKS.
         with warnings.catch_warnings(), _without_proxies():

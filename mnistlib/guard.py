@@ -116,7 +116,8 @@ class Guard:
                 "behind a proxy, start it with: mnistlib app --allow-host NAME"
             )
         for origin in origins:
-            same = urlsplit(origin.lower()).netloc == hosts[0].lower()
+            # As a browser writes it: "http://", the name, and the port if it is not the usual one.
+            same = origin.lower().partition("://")[2] == hosts[0].lower()
             if not same and _name(origin) not in self.hosts.named:
                 return 403, (
                     f"A page of {_shown(origins)} may not use this one. If it is the same page, "

@@ -88,8 +88,8 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "266 level lines": lambda: file(level(3)),
     "a comb": lambda: file(comb(8)),
     "a form of 6,400 cells": lambda: file(form(10)),
-    "49 million pixels of thin lines": lambda: file(
-        Image.fromarray(lines(150, 7_000, 1, side=7_000)).convert("RGB")
+    "25 million pixels of thin lines": lambda: file(
+        Image.fromarray(lines(150, 5_000, 1, side=5_000)).convert("RGB")
     ),
     "100 million pixels": lambda: file(np.full((10_000, 10_000), 255, np.uint8)),
     "20 blank pages": lambda: file(

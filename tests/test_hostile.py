@@ -71,10 +71,6 @@ def test_no_picture_takes_long(came, name):
         ("2,700 bars", r"holds 2,\d{3} strokes or specks; of at most 2,000,.*cut out the part"),
         ("1,900 dashes", r"holds 1,\d{3} digits or what looks like digits; at most 500.*cut it"),
         ("noise", r"strokes or specks; of at most 2,000"),
-        (
-            "360 pairs that touch",
-            r"most of them as wide as several; at most 1,000 digits and parts",
-        ),
         ("100 million pixels", r"10,000 × 10,000 pixels; at most 50,000,000.*smaller"),
     ],
 )
@@ -90,9 +86,7 @@ def test_parts_of_digits_that_touch_are_counted(monkeypatch):
         pen.ellipse([left, 50, left + 79, 150], outline=0, width=10)
     assert len(preprocess.segment(page)[0].parts) == 2
     monkeypatch.setattr(strokes, "MOST_DIGITS", 1)
-    with pytest.raises(
-        pictures.PictureError, match="at most 2 digits and parts.*cut it into parts"
-    ):
+    with pytest.raises(pictures.PictureError, match=r"at most 2 digits and parts.*cut it"):
         preprocess.segment(page)
 
 
