@@ -152,10 +152,14 @@ def test_strokes_are_taken_back_by_button_and_by_key(page):
     expected = page.locator("#read img").get_attribute("src")
     draw(page, [(0.32, 0.75), (0.7, 0.78)])
     draw(page, [(0.3, 0.3), (0.3, 0.75)])
-    page.get_by_role("button", name="Undo", exact=True).click()
-    page.locator("#pad canvas").press("Control+z")
     page.wait_for_function(
         "before => document.querySelector('#read img')?.src !== before", arg=expected
+    )
+    page.get_by_role("button", name="Undo", exact=True).click()
+    page.locator("#pad canvas").press("Control+z")
+    # What was drawn first, and is shown last.
+    page.wait_for_function(
+        "before => document.querySelector('#read img')?.src === before", arg=expected
     )
     expect_answer(page, 7)
     page.locator("#pad canvas").press("Escape")
@@ -198,6 +202,32 @@ def test_an_upload_that_no_reader_knows_gets_the_way_out(page, tmp_path):
     page.locator("#picture input[type=file]").set_input_files(path)
     page.locator("#note").get_by_text("photo.heic is a HEIC picture").wait_for(timeout=20_000)
     assert "export it as JPEG" in page.locator("#note").inner_text()
+
+
+@needs_browser
+def test_other_websites_cannot_use_the_page(address, serve, tmp_path):
+    """A website that gives its name this machine's address, and one that sends from its own."""
+    from playwright.sync_api import sync_playwright
+
+    port = address.rstrip("/").rpartition(":")[2]
+    (tmp_path / "index.html").write_text("<p>A website</p>")
+    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+        flags = [*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        stack.callback(browser.close)
+        page = browser.new_page()
+        assert page.goto(f"http://evil.example:{port}/").status == 403
+        assert "not served as" in page.inner_text("body")
+        statuses = []
+        page.on("response", lambda answer: statuses.append(answer.status))
+        page.goto(serve(tmp_path).address)
+        send = """async place => {
+            const form = new FormData();
+            form.append("files", new Blob(["12345"]), "a.png");
+            await fetch(place, {method: "POST", mode: "no-cors", body: form});
+        }"""
+        page.evaluate(send, f"{address}gradio_api/upload")
+        assert statuses[-1] == 403
 
 
 def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):

@@ -61,7 +61,7 @@ def came(tmp_path_factory):
 def test_no_picture_takes_long(came, name):
     _, _, seconds, megabytes = came[name]
     print(f"{name}: {came[name]}")
-    assert seconds < 10
+    assert seconds < 8
     assert megabytes < 1_200
 
 
