@@ -152,6 +152,12 @@ def runtimes() -> Iterator[Measurement]:
             yield Measurement(f"runtime: {way}", "runtime", own, "peers", needs.get(way))
 
 
+def app() -> Iterator[Measurement]:
+    """List how the page answers: one client alone, and sixteen at a time."""
+    for name, keywords in report.SERVING.items():
+        yield Measurement(f"page: {name}", "under_load", keywords, "serving", "gradio httpx psutil")
+
+
 def lessons() -> Iterator[Measurement]:
     """List the lessons, whose seconds the teacher's guide names."""
     for path in sorted((FOLDER.parent / "notebooks").glob("[0-9][0-9]_*.ipynb")):
@@ -230,7 +236,7 @@ def main(arguments: list[str]) -> None:
     """Measure (any of the plans, or none), print the table, draw the figures."""
     plans = (
         *(quick, steps, full, hands, writers, tuning, recognizer, answers, runtimes),
-        lessons,
+        *(app, lessons),
     )
     chosen = {plan.__name__: plan for plan in plans}
     unknown = set(arguments) - chosen.keys()

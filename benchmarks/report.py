@@ -21,6 +21,11 @@ ALONE = "MNIST alone"
 LEARNED = (ALONE, "MNIST and 30 writers")
 ANSWERING = ("mnistlib predict", "mnistlib predict --model, of Keras", "a plain Keras script")
 RUNTIMES = ("NumPy", "ONNX Runtime", "LiteRT")
+SERVING = {
+    "1 client": {"clients": 1, "requests": 300},
+    "16 clients": {"clients": 16, "requests": 2_000},
+    "16 clients, of Keras": {"clients": 16, "requests": 300, "of_keras": True},
+}
 DIVIDED = "dense_128, validation digits set aside"
 SIZES = (500, 1_500, 5_000, 15_000, 50_000)
 REFERENCES = ("dense_32_16", "dense_128_64", "dense_128_64_32_sigmoid", "cnn")
@@ -41,6 +46,7 @@ def table(results: dict) -> str:
         "recognizer": _recognizer,
         "answers": _answers,
         "runtimes": _runtimes,
+        "app": _app,
         "lessons": _lessons,
     }
     for plan, rows in plans.items():
@@ -246,6 +252,19 @@ def _runtimes(results: dict):
             else:
                 parts += [f"import {1000 * middle['import']:.0f} ms", f"{size} more installed"]
             yield f"runtime: {way} {runs[0]['version']}", "; ".join(parts)
+
+
+def _app(results: dict):
+    for name in SERVING:
+        for run in results.get(f"page: {name}", []):
+            yield (
+                f"page: {name}",
+                (
+                    f"{run['per_second']:.1f} answers a second; half within {run['median']:.2f} s, "
+                    f"99 of 100 within {run['p99']:.2f} s; {run['errors']} errors; memory "
+                    f"{run['warm']:.0f} MB, in the end {run['end']:.0f} MB"
+                ),
+            )
 
 
 def _lessons(results: dict):

@@ -3,14 +3,21 @@
 Only the functions here load gradio, which is an optional requirement.
 """
 
+import atexit
 import base64
 import contextlib
 import errno
+import functools
+import io
 import itertools
 import os
+import shutil
 import socket
+import tempfile
+import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,11 +25,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mnistlib import floors
+from mnistlib import floors, guard
 from mnistlib.data import SIDE
-from mnistlib.pictures import PictureError
+from mnistlib.pictures import Picture, PictureError
 from mnistlib.preprocess import NoDigitFound
 from mnistlib.recognizer import Recognizer
+from mnistlib.turns import TooManyWaiting, Turns
 
 if TYPE_CHECKING:
     import gradio
@@ -31,6 +39,10 @@ FIRST_PORT, LAST_PORT = 7860, 7959
 """Where the page looks for a free port, as gradio does."""
 
 _PAD = 320
+# Folders of pictures begin so; one that nobody has touched for an hour was left by a killed page.
+_FOLDER, _LEFT_SECONDS = "mnistlib-app-", 3_600
+# Pages that are open at a time; gradio keeps something for each.
+_SESSIONS = 200
 # gradio's own Sketchpad begins, and begins again after each clearing, with a tool that does not
 # draw, and sends thirteen requests for a stroke; this one sends one.
 _HTML = f"""
@@ -64,13 +76,26 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
     # The first prediction takes longest; nobody shall wait for it.
     recognizer.answer(np.zeros((SIDE, SIDE), np.uint8))
 
-    def answer_drawing(event: gr.EventData):
-        drawn = event.picture
-        # A data URL: "data:image/png;base64,…".
-        return _answer(recognizer, drawn and base64.b64decode(drawn.partition(",")[2]))
+    turns = Turns()
 
-    def answer_picture(path: str | None):
-        return _answer(recognizer, path)
+    async def answer(picture: str | None, request: gr.Request):
+        try:
+            answered = await turns.take(
+                lambda: _answer(recognizer, picture), gone=request.request.is_disconnected
+            )
+        except TooManyWaiting as error:
+            return None, "", f"{error}."
+        return answered or (gr.skip(), gr.skip(), gr.skip())
+
+    async def answer_drawing(event: gr.EventData, request: gr.Request):
+        drawn = getattr(event, "picture", None)
+        # A data URL, "data:image/png;base64,…", and never the name of a file.
+        if drawn is not None and not (isinstance(drawn, str) and drawn.startswith("data:image/")):
+            return None, "", "This is no drawing."
+        return await answer(drawn, request)
+
+    async def answer_picture(path: str | None, request: gr.Request):
+        return await answer(path, request)
 
     with gr.Blocks(title="Which digit is this?", analytics_enabled=False) as page:
         gr.Markdown("# Which digit is this?")
@@ -96,20 +121,15 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
             with gr.Column(min_width=240):
                 shares = gr.Label(label="Answer", num_top_classes=3, elem_id="answer")
                 gr.Markdown("What the network saw, 28 × 28 pixels:")
-                read = gr.Image(
-                    show_label=False,
-                    height=224,
-                    width=224,
-                    buttons=[],
-                    elem_id="read",
-                )
+                read = gr.HTML(elem_id="read")
                 note = gr.Markdown(elem_id="note")
-        # One after the other, so that the last state of a drawing is answered last.
+        # One after the other, so that the last state of a drawing is answered last. Not by gradio's
+        # queue, which also computes what nobody waits for, and takes two requests for an answer.
         how = {
             "outputs": [shares, read, note],
             "show_progress": "hidden",
             "trigger_mode": "multiple",
-            "concurrency_limit": 1,
+            "queue": False,
         }
         pad.input(answer_drawing, **how)
         picture.change(answer_picture, picture, **how)
@@ -117,21 +137,35 @@ def build(recognizer: Recognizer) -> "gradio.Blocks":
 
 
 def launch(
-    recognizer: Recognizer, *, host: str = "127.0.0.1", port: int | None = None, **options: Any
+    recognizer: Recognizer,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    allow_hosts: Sequence[str] = (),
+    **options: Any,
 ) -> tuple:
     """Serve the page, to this machine alone unless ``host`` says otherwise.
+
+    Answered is what asks for the page by one of its own names (``guard.Hosts``) and comes from no
+    other page. Pictures of up to ``guard.MOST_UPLOAD`` bytes are taken, into a folder of this
+    process, from which they are deleted after ``guard.KEPT_SECONDS`` and when it ends.
 
     Args:
         recognizer: What answers.
         host: Address to listen on.
         port: None: the first free one from 7860.
+        allow_hosts: Further names by which the page may be asked for, such as that of a proxy.
         **options: As for gradio's ``launch``, whose result is returned.
 
     Raises:
         OSError: The address or the port cannot be had: says what to change.
     """
     port = find_port(host, port)
+    folder = _own_folder()
     page, gr = build(recognizer), load_gradio()
+    from starlette.middleware import Middleware
+
+    hosts = guard.Hosts(host, tuple(allow_hosts))
     # Fonts of the reader's machine: nothing is fetched from elsewhere.
     theme = gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -139,8 +173,42 @@ def launch(
     # gradio asks its own page whether it is up: no proxy can reach that.
     with _without_proxies():
         return page.launch(
-            server_name=host, server_port=port, share=False, theme=theme, footer_links=[], **options
+            server_name=host,
+            server_port=port,
+            share=False,
+            theme=theme,
+            footer_links=[],
+            app_kwargs={"middleware": [Middleware(guard.Guard, hosts, folder)]},
+            max_file_size=guard.MOST_UPLOAD,
+            enable_monitoring=False,
+            state_session_capacity=_SESSIONS,
+            **options,
         )
+
+
+@functools.cache
+def _own_folder() -> Path:
+    """Make this process's folder for pictures that are sent; it is emptied, and deleted at exit."""
+    above = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    above.mkdir(parents=True, exist_ok=True)
+    for left in above.glob(f"{_FOLDER}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=above))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # gradio looks here for where to put them, also later.
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+
+    def keep_clean() -> None:
+        while folder.exists():
+            guard.sweep(folder)
+            with contextlib.suppress(OSError):
+                os.utime(folder)
+            time.sleep(10)
+
+    threading.Thread(target=keep_clean, daemon=True).start()
+    return folder
 
 
 def find_port(host: str, port: int | None = None) -> int:
@@ -202,6 +270,7 @@ def load_gradio() -> ModuleType:
     """
     # Read when gradio is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    _own_folder()
     try:
         # It readies a client, which wants another package where a proxy speaks SOCKS.
         with warnings.catch_warnings(), _without_proxies():
@@ -218,18 +287,20 @@ def load_gradio() -> ModuleType:
     return gradio
 
 
-def _answer(recognizer: Recognizer, picture: bytes | str | None):
+def _answer(recognizer: Recognizer, picture: Picture | None) -> tuple[dict | None, str, str]:
+    """Read a picture: the shares of the likeliest digits, the digit as HTML, and words."""
     if picture is None:
-        return None, None, ""
+        return None, "", ""
     try:
         found = recognizer.read(picture)
+        hint = recognizer.hint(picture, found)
     except NoDigitFound:
-        return None, None, "No digit found yet."
-    except PictureError as error:
+        return None, "", "No digit found yet."
+    except (PictureError, FileNotFoundError) as error:
         # Its name, not where this machine has put it.
-        sent = isinstance(picture, str)
+        sent = isinstance(picture, str) and not picture.startswith("data:")
         words = str(error).replace(picture, Path(picture).name) if sent else str(error)
-        return None, None, f"This picture cannot be read: {words}."
+        return None, "", f"This picture cannot be read: {words}."
     digit, answer = max(found, key=lambda pair: _area(pair[0].box))
     shares = {str(number): share for number, share in answer.top}
     words = "" if answer.sure else "Not sure: no digit is likely enough. "
@@ -238,10 +309,20 @@ def _answer(recognizer: Recognizer, picture: bytes | str | None):
         read = [" ".join(str(one.digit) if one.sure else "?" for _, one in row) for _, row in rows]
         order = "From left to right" if len(read) == 1 else "Line by line"
         words += f"{order}: {' / '.join(read)}. Above is the largest."
-    if hint := recognizer.hint(picture, found):
+    if hint:
         words += f" {hint}"
-    large = Image.fromarray(digit.image).resize((224, 224), Image.Resampling.NEAREST)
-    return shares, large, words
+    return shares, _shown(digit.image), words
+
+
+def _shown(digit: np.ndarray) -> str:
+    """Show a digit, large, within the page: as a file, it would have to be kept and asked for."""
+    written = io.BytesIO()
+    Image.fromarray(digit).resize((224, 224), Image.Resampling.NEAREST).save(written, "PNG")
+    source = base64.b64encode(written.getvalue()).decode()
+    return (
+        f'<img src="data:image/png;base64,{source}" width="224" height="224" '
+        'alt="The digit as the network saw it, white on black">'
+    )
 
 
 def _area(box: tuple[int, int, int, int]) -> int:

@@ -392,9 +392,26 @@ def evaluate(folder: str, model: str | None, mistakes: str) -> None:
 @click.option(
     "--port", type=click.IntRange(1, 65_535), help="[default: 7860, or the next that is free]"
 )
-def app(model: str | None, host: str, port: int | None) -> None:
-    """Serve a page on which to draw, upload or photograph a digit."""
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer also if asked for by this name, as a proxy does (Jupyter's, Colab's).",
+)
+def app(model: str | None, host: str, port: int | None, allow_hosts: Sequence[str]) -> None:
+    """Serve a page on which to draw, upload or photograph a digit.
+
+    It answers to localhost and 127.0.0.1; with --host 0.0.0.0, also to this machine's name and to
+    addresses in numbers. Pictures may have 20 MB, and are kept for five minutes.
+    """
     from mnistlib import app as page
+
+    def terminate(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    # Ended like this, too, it leaves no pictures behind.
+    signal.signal(signal.SIGTERM, terminate)
 
     try:
         page.load_gradio()
@@ -410,7 +427,7 @@ def app(model: str | None, host: str, port: int | None) -> None:
         )
     recognizer = _recognizer(model)
     try:
-        page.launch(recognizer, host=host, port=found)
+        page.launch(recognizer, host=host, port=found, allow_hosts=allow_hosts)
     except OSError as error:
         raise click.ClickException(_of_the_page(error)) from error
 

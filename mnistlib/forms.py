@@ -17,6 +17,8 @@ _SLOPES = np.arange(-0.14, 0.1401, 0.005)
 # A cell holds something if this share of its height is written on; walls must be there for this
 # share of each side, because digits may cross them.
 _FILLED, _WALLED = 0.25, 0.65
+# A form has fewer level lines than this; each is looked at on the whole page.
+_MOST_LINES = 60
 
 
 @dataclass(frozen=True)
@@ -185,14 +187,16 @@ def _walls(mask: np.ndarray, across: _Lines, down: _Lines, thickest: int) -> np.
         filled = len(inked) > 0 and np.ptp(inked) >= _FILLED * height
         cells.append((top, bottom, left, right, filled))
     heights = [bottom - top for top, bottom, _, _, filled in cells if filled]
+    either = level | upright
     for top, bottom, left, right, filled in cells:
         if not filled and not any(0.8 < (bottom - top) / height < 1.25 for height in heights):
             continue
-        around = np.zeros_like(mask)
         reach = thickest + 3
-        around[max(0, top - reach) : bottom + reach, max(0, left - reach) : right + reach] = True
-        around[top + 1 : bottom - 1, left + 1 : right - 1] = False
-        walls |= around & (level | upright)
+        first, start = max(0, top - reach), max(0, left - reach)
+        place = np.s_[first : bottom + reach, start : right + reach]
+        around = either[place].copy()
+        around[top + 1 - first : bottom - 1 - first, left + 1 - start : right - 1 - start] = False
+        walls[place] |= around
     if not walls.any():
         return walls
     # A stroke that runs along a wall is mostly thicker.
@@ -211,6 +215,8 @@ def _rules(rest: np.ndarray, across: _Lines, widths: np.ndarray) -> np.ndarray:
         widths: Length of the level run of ink at each pixel.
     """
     rules = np.zeros_like(rest)
+    if len(across.boxes) > _MOST_LINES:
+        return rules
     for number, (_, columns) in enumerate(across.boxes):
         line = across.pixels & (across.labels == number + 1) & rest
         if not line.any():

@@ -68,22 +68,26 @@ def _with_strays(
     In the box of a form, a digit may stand so low that the next one is not beside it.
     """
     kept = [line for line in lines if len(line) > 1]
+    bands = np.array([_band(line, top, bottom) for line in kept]).reshape(-1, 2)
     for alone in (line for line in lines if len(line) == 1):
         box = alone[0]
-        homes = [
-            (
-                min(bottom[box], np.median(bottom[line])) - max(top[box], np.median(top[line])),
-                place,
-            )
-            for place, line in enumerate(kept)
-            if len(line) > 1 and ((right[line] <= left[box]) | (left[line] >= right[box])).all()
-        ]
-        reach, place = max(homes, default=(0.0, 0))
-        if homes and reach >= _REACHES * (bottom[box] - top[box]):
-            kept[place] = np.append(kept[place], box)
+        reach = np.minimum(bottom[box], bands[:, 1]) - np.maximum(top[box], bands[:, 0])
+        near = np.flatnonzero(reach >= _REACHES * (bottom[box] - top[box]))
+        # Of those that it reaches into equally, the last.
+        for place in near[np.lexsort((near, reach[near]))][::-1]:
+            line = kept[place]
+            if len(line) > 1 and ((right[line] <= left[box]) | (left[line] >= right[box])).all():
+                kept[place] = np.append(line, box)
+                bands[place] = _band(kept[place], top, bottom)
+                break
         else:
             kept.append(alone)
+            bands = np.append(bands, [_band(alone, top, bottom)], axis=0)
     return kept
+
+
+def _band(line: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> tuple[float, float]:
+    return float(np.median(top[line])), float(np.median(bottom[line]))
 
 
 def kinds(line: Sequence[Box]) -> list[str]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import io
+import logging
 import os
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -21,10 +24,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 MOST_PIXELS = 50_000_000
 """Larger pictures are refused before they are decoded."""
-_MOST_BYTES = 8 * MOST_PIXELS
+MOST_BYTES = 8 * MOST_PIXELS
+"""Larger files are refused before they are read."""
 
 Picture = str | os.PathLike | bytes | bytearray | BinaryIO | Image.Image | np.ndarray
 """What ``read`` opens."""
+
+# Errors of a file that Pillow also logs go to whoever has set up logging, but not to the console.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Formats that Pillow decodes by itself: no outside program is ever started for a picture.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -35,9 +42,11 @@ _DAMAGED = (
     *(ArithmeticError, RuntimeError, MemoryError, struct.error, zlib.error),
 )
 
-# Of a file of several pages, so many are looked at for one that is not blank, where the brightest
-# and the darkest place differ by at least so much, of 255.
-_PAGES, _BLANK = 20, 24
+# Of a file of several pages, so many, and so many pixels in all, are looked at for one that is not
+# blank, where the brightest and the darkest place differ by at least so much, of 255.
+_PAGES, _PAGES_PIXELS, _BLANK = 20, 3 * MOST_PIXELS, 24
+# Rows of a large picture that are converted at a time.
+_STRIP = 256
 # How files begin that people take for pictures, and what to do with them.
 _EXPORT = "export it as JPEG or PNG"
 _OTHERS: tuple[tuple[bytes, str], ...] = (
@@ -75,9 +84,38 @@ def read(picture: Picture) -> Image.Image:
 
     Raises:
         FileNotFoundError: There is no such file.
-        PictureError: It is no picture, is damaged, has more than ``MOST_PIXELS`` pixels, or an
-            array of another shape or range.
+        PictureError: It is no picture, is damaged, has more than ``MOST_PIXELS`` pixels or
+            ``MOST_BYTES`` bytes, or an array of another shape or range.
     """
+    with _quiet():
+        return _read(picture)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Pillow, and libtiff under it, warn of nothing: what cannot be read is an error.
+
+    Of a damaged file they may write any number of lines, also such as they read in it.
+    """
+    restore = []
+    with warnings.catch_warnings():
+        # Also of sizes: ours is the lower limit.
+        warnings.simplefilter("ignore")
+        # libtiff writes to the console itself. Where Pillow has it built in, it cannot be reached.
+        with contextlib.suppress(AttributeError, OSError):
+            library = ctypes.CDLL(Image.core.__file__)
+            for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+                setter = library[name]
+                setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+                restore.append((setter, setter(None)))
+        try:
+            yield
+        finally:
+            for setter, handler in restore:
+                setter(handler)
+
+
+def _read(picture: Picture) -> Image.Image:
     if isinstance(picture, np.ndarray):
         image = _from_array(picture)
     elif isinstance(picture, Image.Image):
@@ -144,10 +182,14 @@ def _from_data_url(url: str) -> bytes:
 
 def _open(source: BinaryIO, name: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            # Ours is the lower limit.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(source, formats=_formats(source))
+        size = source.seek(0, os.SEEK_END)
+        if size > MOST_BYTES:
+            raise PictureError(
+                f"{name} has {size:,} bytes; at most {MOST_BYTES:,} are read: make it smaller"
+            )
+        image = Image.open(source, formats=_formats(source))
+    except PictureError:
+        raise
     except Image.DecompressionBombError as error:
         raise PictureError(f"{name} is too large: {error}") from error
     except UnidentifiedImageError as error:
@@ -164,7 +206,7 @@ def _rewindable(source: BinaryIO, name: str) -> BinaryIO:
     try:
         if getattr(source, "seekable", lambda: False)():
             return source
-        return io.BytesIO(source.read(_MOST_BYTES))
+        return io.BytesIO(source.read(MOST_BYTES + 1))
     except (OSError, ValueError, TypeError) as error:
         raise PictureError(f"{name} cannot be read: {error}") from error
 
@@ -225,15 +267,23 @@ def _what_else(source: BinaryIO) -> str:
 
 def _turn_to_ink(image: Image.Image, name: str) -> None:
     """Of several pages, go to the first on which something is to be seen; if none, to the first."""
-    pages = min(getattr(image, "n_frames", 1), _PAGES)
-    for page in range(pages if pages > 1 else 0):
-        image.seek(page)
+    # Not n_frames, for which some formats read the file to its end.
+    if not getattr(image, "is_animated", False):
+        return
+    pixels = 0
+    for page in range(_PAGES):
+        try:
+            image.seek(page)
+        except EOFError:
+            break
         _check_size(image.size, name)
+        pixels += image.width * image.height
+        if pixels > _PAGES_PIXELS:
+            break
         darkest, brightest = image.convert("L").reduce(2).getextrema()
         if brightest - darkest >= _BLANK:
             return
-    if pages > 1:
-        image.seek(0)
+    image.seek(0)
 
 
 def _decode(image: Image.Image, name: str, *, turning: bool = False) -> Image.Image:
@@ -283,7 +333,12 @@ def _from_array(array: np.ndarray) -> Image.Image:
             raise PictureError(f"an array of integers ends at 65,535; received {high}")
         else:
             most = 65_535 if high > 255 or array.dtype == np.uint16 else 255
-        array = np.round(array.astype(np.float32) * (255 / most)).astype(np.uint8)
+        scaled = np.empty(shape, np.uint8)
+        # Strip by strip: in floats, a large one takes four times the memory.
+        for top in range(0, len(array), _STRIP):
+            strip = array[top : top + _STRIP].astype(np.float32)
+            scaled[top : top + _STRIP] = np.round(strip * (255 / most))
+        array = scaled
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     return Image.fromarray(np.ascontiguousarray(array))
@@ -292,14 +347,28 @@ def _from_array(array: np.ndarray) -> Image.Image:
 def _opaque(image: Image.Image) -> Image.Image:
     if image.mode in ("L", "RGB"):
         return image
-    values = np.asarray(image.convert("RGBA"))
-    visible = values[..., 3] > 127
-    if visible.all():
+    image = image.convert("RGBA")
+    visible = image.getchannel("A").point([0] * 128 + [255] * 128)
+    share = visible.histogram()[255] / (image.width * image.height)
+    # Of the visible places, how often each value of red, green and blue is there.
+    counts = np.array(image.convert("RGB").histogram(visible)).reshape(3, 256)
+    if share == 1:
         ground = (255, 255, 255)
-    elif visible.mean() > 0.5:
-        ground = tuple(int(value) for value in np.median(values[visible][:, :3], axis=0))
+    elif share > 0.5:
+        ground = tuple(_median(of_one) for of_one in counts)
     else:
-        light = visible.any() and values[visible][:, :3].mean() > 127
+        light = share > 0 and np.sum(counts * np.arange(256)) / np.sum(counts) > 127
         ground = (0, 0, 0) if light else (255, 255, 255)
-    paper = Image.new("RGBA", image.size, (*ground, 255))
-    return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
+    opaque = Image.new("RGB", image.size)
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        paper = Image.new("RGBA", strip.size, (*ground, 255))
+        opaque.paste(Image.alpha_composite(paper, strip).convert("RGB"), (0, top))
+    return opaque
+
+
+def _median(counts: np.ndarray) -> int:
+    """Give the median of values of which it is known how often each is there, rounded down."""
+    reached = np.cumsum(counts)
+    low, high = (np.searchsorted(reached, reached[-1] / 2, side) for side in ("left", "right"))
+    return int((low + high) / 2)

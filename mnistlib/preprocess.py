@@ -6,16 +6,16 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 from scipy import ndimage
 
 from mnistlib import forms, lines, paper, strokes, touching
 from mnistlib.data import SIDE
-from mnistlib.pictures import Picture, read
+from mnistlib.pictures import Picture, PictureError, read
 from mnistlib.strokes import NoDigitFound
 
 STEPS = ("background", "polarity", "box", "center", "thicken")
@@ -97,7 +97,8 @@ def to_mnist(picture: Picture, *, without: Collection[str] = ()) -> np.ndarray:
 
     Raises:
         NoDigitFound: The picture is blank, or nothing in it could be a digit.
-        PictureError: It is no picture, is damaged, or is too large.
+        PictureError: It is no picture, is damaged, is too large, or holds more than
+            ``strokes.MOST_STROKES`` strokes.
     """
     return explain(picture, without=without).image
 
@@ -122,9 +123,9 @@ def explain(picture: Picture, *, without: Collection[str] = ()) -> Stages:
     without = _checked_steps(without)
     grey, _ = _grey(read(picture))
     ink, mask = _ink_and_mask(grey, without)
-    group = max(strokes.groups(mask), key=np.count_nonzero)
+    group = max(strokes.groups(mask), key=lambda group: np.count_nonzero(group.mask))
     digit, image = _normalized(group, ink, without)
-    return Stages(grey=grey, ink=ink, mask=mask, box=strokes.edges(group), digit=digit, image=image)
+    return Stages(grey=grey, ink=ink, mask=mask, box=group.box, digit=digit, image=image)
 
 
 def segment(picture: Picture) -> list[Digit]:
@@ -137,34 +138,45 @@ def segment(picture: Picture) -> list[Digit]:
 
     Raises:
         NoDigitFound: As ``to_mnist``.
-        PictureError: As ``to_mnist``.
+        PictureError: As ``to_mnist``; or it holds more than ``strokes.MOST_DIGITS`` digits.
     """
     image = read(picture)
     grey, factor = _grey(image)
     ink, mask = _ink_and_mask(grey, frozenset())
     groups = strokes.groups(mask, by_line=True)
-    boxes = [strokes.edges(group) for group in groups]
+    boxes = [group.box for group in groups]
 
-    def digit(group: np.ndarray, line: int, kind: str = "digit", cuts: int = 2) -> Digit:
+    def digit(group: strokes.Group, line: int, kind: str = "digit", cuts: int = 2) -> Digit:
         # A number of several digits may hang together at several places.
-        parts = touching.halves(group) if cuts else []
+        parts = touching.halves(group.mask) if cuts else []
         return Digit(
             image=_normalized(group, ink, frozenset())[1],
-            box=_in_picture(strokes.edges(group), factor, image.size),
+            box=_in_picture(group.box, factor, image.size),
             line=line,
             small=kind == "small",
             wide=kind == "wide",
-            parts=tuple(digit(one, line, cuts=cuts - 1) for one in parts),
+            parts=tuple(digit(group.part(one), line, cuts=cuts - 1) for one in parts),
         )
 
     found = []
     for line, row in enumerate(lines.find(boxes)):
         for place, kind in zip(row, lines.kinds([boxes[place] for place in row]), strict=True):
             # An equals or a division sign is in pieces that stand above one another.
-            pieces = len(strokes.pieces(groups[place])[1])
-            if len(row) == 1 or not (kind == "sign" or (kind == "small" and pieces > 1)):
+            several = groups[place].pieces > 1
+            if len(row) == 1 or not (kind == "sign" or (kind == "small" and several)):
                 found.append(digit(groups[place], line, kind))
+    # A page of pairs that touch has three for each, which a network has to look at.
+    if sum(_count(one) for one in found) > 2 * strokes.MOST_DIGITS:
+        raise PictureError(
+            f"the picture holds {len(found):,} digits, most of them as wide as several; at most "
+            f"{2 * strokes.MOST_DIGITS:,} digits and parts of digits are looked at: cut it into "
+            "parts"
+        )
     return found
+
+
+def _count(digit: Digit) -> int:
+    return 1 + sum(_count(part) for part in digit.parts)
 
 
 def _in_picture(box: lines.Box, factor: float, size: tuple[int, int]) -> lines.Box:
@@ -205,7 +217,7 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
         kind = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
         whole, image = image, image.resize(size, kind)
         if factor < 1 and _contrast(image) < _FADED * _contrast(whole):
-            image = _boldened(whole, round(1 / factor)).resize(size, kind)
+            image = _boldened(whole, round(1 / factor), size)
     if image.mode == "L":
         return np.asarray(image), factor
     channels = [np.asarray(image.convert("L")), *np.moveaxis(np.asarray(image), -1, 0)]
@@ -217,21 +229,56 @@ def _grey(image: Image.Image) -> tuple[np.ndarray, float]:
 
 def _contrast(image: Image.Image) -> float:
     """Say how far the ink differs from the paper, in grey, if there is a stroke's length of it."""
-    grey = np.asarray(image.convert("L"))
-    length = max(grey.shape) // 2
-    counts = np.bincount(grey.ravel(), minlength=256)
+    length = max(image.size) // 2
+    counts = np.array(image.convert("L").histogram())
     paper = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
     far = np.bincount(np.abs(np.arange(256) - paper), counts)
     farther = np.cumsum(np.pad(far, (0, 256 - len(far)))[::-1])
     return float(255 - np.searchsorted(farther, length))
 
 
-def _boldened(image: Image.Image, times: int) -> Image.Image:
-    """Make strokes of a pixel so wide that they survive when the picture shrinks so many times."""
-    grey = np.asarray(image.convert("L")).astype(np.float32)
-    dark = np.mean((grey - np.median(grey)) ** 3) < 0
-    kind = ImageFilter.MinFilter if dark else ImageFilter.MaxFilter
-    return image.filter(kind(2 * (times // 2) + 3))
+def _boldened(image: Image.Image, times: int, size: Sequence[int]) -> Image.Image:
+    """Make strokes of a pixel so wide that they survive when the picture shrinks so many times.
+
+    Returns:
+        The picture, shrunk to this size, width and height.
+    """
+    counts = np.array(image.convert("L").histogram())
+    middle = np.mean(_middles(counts))
+    dark = np.sum(counts * (np.arange(256.0) - middle) ** 3) < 0
+    window = 2 * (times // 2) + 3
+    # One after the other: a large picture is larger still in colours.
+    bands = []
+    for band in image.split():
+        values = np.asarray(band)
+        for axis in (0, 1):
+            values = _extreme(values, window, axis, np.minimum if dark else np.maximum)
+        bands.append(Image.fromarray(values).resize(size, Image.Resampling.BOX))
+    return Image.merge(image.mode, bands)
+
+
+def _middles(counts: np.ndarray) -> list[int]:
+    """Give the two values in the middle, of which it is known how often each value is there."""
+    reached = np.cumsum(counts)
+    return [int(np.searchsorted(reached, reached[-1] / 2, side)) for side in ("left", "right")]
+
+
+def _extreme(values: np.ndarray, window: int, axis: int, choose: np.ufunc) -> np.ndarray:
+    """Give the least (or greatest) value within a window along an axis; edges are continued.
+
+    By doubling, which takes as many steps as the logarithm of the window. Filters of Pillow and
+    SciPy give the same; for the largest pictures they take seconds.
+    """
+    room = [(0, 0)] * values.ndim
+    room[axis] = (window // 2, window // 2)
+    # The axis first: a view.
+    values = np.moveaxis(np.pad(values, room, mode="edge"), axis, 0)
+    reached = 1
+    while reached < window:
+        step = min(reached, window - reached)
+        values = choose(values[:-step], values[step:])
+        reached += step
+    return np.ascontiguousarray(np.moveaxis(values, 0, axis))
 
 
 def _ink_and_mask(grey: np.ndarray, without: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -268,14 +315,39 @@ def _without_grain(grey: np.ndarray) -> np.ndarray:
     if all of its neighbours but one are lighter, or all but one darker.
     """
     image = Image.fromarray(grey)
-    median = image.filter(ImageFilter.MedianFilter(3))
+    ranked = _ranked(grey)
+    least, calm, most = ranked[2], ranked[4], ranked[6]
     contrast = _contrast(image)
-    if _contrast(median) < _FADED * contrast:
-        return np.asarray(_boldened(image, 1))
-    least, most = (np.asarray(image.filter(ImageFilter.RankFilter(3, rank))) for rank in (2, 6))
-    weighted, calm = np.clip(grey, least, most), np.asarray(median)
+    if _contrast(Image.fromarray(calm)) < _FADED * contrast:
+        return np.asarray(_boldened(image, 1, image.size))
+    weighted = np.clip(grey, least, most)
     faded = np.abs(weighted.astype(int) - calm) > (1 - _FADED) * contrast
     return np.where(faded, weighted, calm)
+
+
+# Pairs of places to be put in order, one after the other, until nine values are sorted.
+_SORTING = (
+    *((0, 3), (1, 7), (2, 5), (4, 8), (0, 7), (2, 4), (3, 8), (5, 6), (0, 2), (1, 3), (4, 5)),
+    *((7, 8), (1, 4), (3, 6), (5, 7), (0, 1), (2, 4), (3, 5), (6, 8), (2, 3), (4, 5), (6, 7)),
+    *((1, 2), (3, 4), (5, 6)),
+)
+
+
+def _ranked(grey: np.ndarray) -> list[np.ndarray]:
+    """Sort, for each place, the nine values in the window of 3 × 3 around it; edges are continued.
+
+    By a sorting network (Knuth, "The Art of Computer Programming", volume 3, section 5.3.4), with
+    which all places are sorted at once: an eighth of the time of Pillow's filters.
+    """
+    height, width = grey.shape
+    padded = np.pad(grey, 1, mode="edge")
+    values = [
+        padded[top : top + height, left : left + width] for top in range(3) for left in range(3)
+    ]
+    for one, other in _SORTING:
+        low, high = values[one], values[other]
+        values[one], values[other] = np.minimum(low, high), np.maximum(low, high)
+    return values
 
 
 def _paper(light: np.ndarray) -> np.ndarray:
@@ -388,75 +460,91 @@ def _without_ruling(mask: np.ndarray) -> np.ndarray:
         peaks = hough_line_peaks(
             votes, thetas, distances, min_distance=5, min_angle=10, threshold=0.3 * length
         )
+        ends = _ends_of_runs(view[0]) if len(peaks[0]) else ()
         for _, theta, distance in zip(*peaks, strict=True):
             # Along the line: x·cos θ + y·sin θ = distance. An upright one is followed down.
             along, across = np.cos(theta), np.sin(theta)
             if upright:
                 along, across = across, along
             start = distance * step / across
-            _erase_line(*view, start=start, slope=-along / across, thickest=thickest)
+            _erase_line(*view, ends, start=start, slope=-along / across, thickest=thickest)
     return clean if clean.any() else mask
 
 
+def _ends_of_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find, for each pixel of ink, where the ink above and below it ends: first row, and past."""
+    places = np.arange(len(mask))[:, None]
+    last = np.maximum.accumulate(np.where(mask, -1, places), axis=0)
+    following = np.minimum.accumulate(np.where(mask, len(mask), places)[::-1], axis=0)[::-1]
+    return last + 1, following
+
+
 def _erase_line(
-    mask: np.ndarray, clean: np.ndarray, *, start: float, slope: float, thickest: int
+    mask: np.ndarray,
+    clean: np.ndarray,
+    ends: tuple[np.ndarray, np.ndarray],
+    *,
+    start: float,
+    slope: float,
+    thickest: int,
 ) -> None:
     """Erase from ``clean`` a line that crosses ``mask`` from left to right, but not what it meets.
 
-    Where a stroke meets the line, the ink is thicker than the line, and stays.
+    Where a stroke meets the line, the ink is thicker than the line, and stays. ``ends`` are those
+    of the runs of ink in ``mask``.
     """
     height, width = mask.shape
     reach = max(4, height // 60)
-    runs = []
-    for column in range(width):
-        row = round(start + slope * column)
-        low, high = max(0, row - reach), min(height, row + reach + 1)
-        inked = np.flatnonzero(mask[low:high, column]) + low
-        if len(inked) == 0:
-            runs.append(None)
-            continue
-        top = bottom = inked[np.argmin(np.abs(inked - row))]
-        while top > 0 and mask[top - 1, column]:
-            top -= 1
-        while bottom < height - 1 and mask[bottom + 1, column]:
-            bottom += 1
-        runs.append((top, bottom + 1))
-    met = [run is not None for run in runs]
+    columns = np.arange(width)
+    rows = np.round(start + slope * columns).astype(int) + np.arange(-reach, reach + 1)[:, None]
+    inside = (rows >= 0) & (rows < height)
+    inked = inside & mask[np.clip(rows, 0, height - 1), columns]
+    met = inked.any(axis=0)
     edge = max(1, width // 25)
-    if np.mean(met) < 0.7 or not (any(met[:edge]) and any(met[-edge:])):
+    if np.mean(met) < 0.7 or not (met[:edge].any() and met[-edge:].any()):
         return
-    thickness = np.median([run[1] - run[0] for run in runs if run])
+    # In each column the ink next to the line, of two equally near the upper.
+    away = np.where(inked, np.abs(np.arange(-reach, reach + 1))[:, None], reach + 1)
+    columns = columns[met]
+    nearest = rows[away.argmin(axis=0)[met], columns]
+    top, bottom = (end[nearest, columns] for end in ends)
+    thickness = np.median(bottom - top)
     if thickness > thickest:
         return
-    for column, run in enumerate(runs):
-        if run and run[1] - run[0] <= 1.5 * thickness + 1:
-            clean[run[0] : run[1], column] = False
+    thin = bottom - top <= 1.5 * thickness + 1
+    for column, first, past in zip(columns[thin], top[thin], bottom[thin], strict=True):
+        clean[first:past, column] = False
 
 
 def _normalized(
-    group: np.ndarray, ink: np.ndarray, without: frozenset[str]
+    group: strokes.Group, ink: np.ndarray, without: frozenset[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bring a digit's strokes into MNIST's frame: float32 (side, side) and uint8 (28, 28)."""
-    left, top, right, bottom = box = strokes.edges(group)
-    longest = strokes.longest(box)
+    left, top, right, bottom = group.box
+    longest = strokes.longest(group.box)
     # The grey of a stroke's edge belongs to it: MNIST's digits are anti-aliased.
     around = max(1, longest // 20)
-    peak, side = np.percentile(ink[group], 90), max(ink.shape)
-    if "box" not in without:
-        cut = np.s_[max(0, top - around) : bottom + around, max(0, left - around) : right + around]
-        ink, group = ink[cut], group[cut]
-    near = ndimage.maximum_filter(group, 2 * around + 1)
+    peak = np.percentile(ink[top:bottom, left:right][group.mask], 90)
+    side = max(ink.shape)
+    if "box" in without:
+        mask = group.whole(ink.shape)
+    else:
+        first = np.array([max(0, top - around), max(0, left - around)])
+        ink = ink[first[0] : bottom + around, first[1] : right + around]
+        # Only this piece of the mask is made: a page may hold hundreds of digits.
+        before = np.array([top, left]) - first
+        after = np.array(ink.shape) - before - group.mask.shape
+        mask = np.pad(group.mask, np.stack([before, after], axis=1))
+    near = ndimage.maximum_filter(mask, 2 * around + 1)
     weight = np.where(near, np.clip(ink / peak, 0, 1), 0)
     margin = longest // 8
-    weight, group = np.pad(weight, margin), np.pad(group, margin)
+    weight, mask = np.pad(weight, margin), np.pad(mask, margin)
     if "thicken" not in without:
-        # The mean distance to the edge of a bar is a quarter of its width.
-        width = 4 * ndimage.distance_transform_edt(group)[group].mean() * _BOX / longest
-        missing = (_THINNEST - width) / 2 * longest / _BOX
+        missing = _missing(group, longest)
         if missing > 0:
-            group = ndimage.distance_transform_edt(~group) <= missing
-            weight = np.maximum(weight, group)
-    left, top, right, bottom = box = strokes.edges(group)
+            mask = _thickened(mask, missing)
+            weight = np.maximum(weight, mask)
+    left, top, right, bottom = box = strokes.edges(mask)
     if "box" not in without:
         side = strokes.longest(box) * SIDE / _BOX
     if "center" in without:
@@ -466,9 +554,27 @@ def _normalized(
         # MNIST's own digits have their centre of mass in the middle of pixel 14, counted from 0.
         middle = 14.5 / SIDE
     margin = math.ceil(side)
-    padded = Image.fromarray(np.round(np.pad(weight, margin) * 255).astype(np.uint8))
+    padded = Image.fromarray(np.pad(np.round(weight * 255).astype(np.uint8), margin))
     edges = [margin + place - middle * side for place in (column, row)]
     frame = (*edges, *(edge + side for edge in edges))
     image = padded.resize((SIDE, SIDE), Image.Resampling.BOX, box=frame)
     digit = padded.crop([round(edge) for edge in frame])
     return np.asarray(digit, np.float32) / 255, np.asarray(image)
+
+
+def _missing(group: strokes.Group, longest: int) -> float:
+    """Say how much wider, on each side, strokes should be to be as wide as MNIST's, pixels."""
+    # The mean distance to the edge of a bar is a quarter of its width.
+    depth = ndimage.distance_transform_edt(np.pad(group.mask, 1))[1:-1, 1:-1]
+    width = 4 * depth[group.mask].mean() * _BOX / longest
+    return (_THINNEST - width) / 2 * longest / _BOX
+
+
+def _thickened(mask: np.ndarray, missing: float) -> np.ndarray:
+    """Widen strokes by so many pixels on each side."""
+    left, top, right, bottom = strokes.edges(mask)
+    near = math.ceil(missing)
+    place = np.s_[max(0, top - near) : bottom + near, max(0, left - near) : right + near]
+    thickened = mask.copy()
+    thickened[place] = ndimage.distance_transform_edt(~mask[place]) <= missing
+    return thickened

@@ -99,7 +99,8 @@ class Recognizer:
 
         Raises:
             NoDigitFound: The picture holds none.
-            PictureError: It is no picture, is damaged, or is too large.
+            PictureError: It is no picture, is damaged, is too large, or holds more digits or
+                strokes than ``preprocess.segment`` gathers.
         """
         found = preprocess.segment(picture)
         # Whole digits and what they may be parted into, asked at once.
@@ -117,13 +118,18 @@ class Recognizer:
     ) -> str | None:
         """Say what may be wrong with a picture that was read badly; None if nothing is noticed.
 
+        Of a picture that holds more than a hundred digits, it doesn't try whether it lies well.
+
         Args:
             picture: As given to ``read``.
             found: What ``read`` gave.
         """
         own = _sure(found)
-        if len(found) > 1 and own < _BADLY:
+        if 1 < len(found) <= _MANY and own < _BADLY:
             upright = pictures.read(picture)
+            # The largest, turned three times, would take a gigabyte.
+            while upright.width * upright.height > _LARGE:
+                upright = upright.reduce(2)
             turned = {way: self._sure_of(upright.rotate(turn, expand=True)) for turn, way in _TURNS}
             best = max(turned, key=lambda way: turned[way])
             if turned[best] >= _WELL:
@@ -136,7 +142,7 @@ class Recognizer:
         """Give the share of digits of a picture of which it is sure; 0 if it holds no two."""
         try:
             found = self.read(picture)
-        except preprocess.NoDigitFound:
+        except (preprocess.NoDigitFound, pictures.PictureError):
             return 0.0
         return _sure(found) if len(found) > 1 else 0.0
 
@@ -151,6 +157,9 @@ def _predicting(model: keras.Model | inference.Network) -> Callable[[np.ndarray]
 
 # Less than this share of sure answers is bad, and more than that share is well.
 _BADLY, _WELL = 0.6, 0.8
+# Looking at a picture from three more sides takes three times as long again: not with more digits
+# than that, and with no more pixels.
+_MANY, _LARGE = 100, 16_000_000
 _TURNS = (
     (-90, "on its side: turn it to the right by a quarter"),
     (90, "on its side: turn it to the left by a quarter"),

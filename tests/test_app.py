@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's or the system's Chromium, driven by Playwright."""
 
+import base64
 import contextlib
 import io
 import os
@@ -120,10 +121,14 @@ def test_strokes_are_taken_back_by_button_and_by_key(page):
     expected = page.locator("#read img").get_attribute("src")
     draw(page, [(0.32, 0.75), (0.7, 0.78)])
     draw(page, [(0.3, 0.3), (0.3, 0.75)])
-    page.get_by_role("button", name="Undo", exact=True).click()
-    page.locator("#pad canvas").press("Control+z")
     page.wait_for_function(
         "before => document.querySelector('#read img')?.src !== before", arg=expected
+    )
+    page.get_by_role("button", name="Undo", exact=True).click()
+    page.locator("#pad canvas").press("Control+z")
+    # What was drawn first, and is shown last.
+    page.wait_for_function(
+        "before => document.querySelector('#read img')?.src === before", arg=expected
     )
     expect_answer(page, 7)
     page.locator("#pad canvas").press("Escape")
@@ -168,8 +173,34 @@ def test_an_upload_that_no_reader_knows_gets_the_way_out(page, tmp_path):
     assert "export it as JPEG" in page.locator("#note").inner_text()
 
 
+@needs_browser
+def test_other_websites_cannot_use_the_page(address, serve, tmp_path):
+    """A website that gives its name this machine's address, and one that sends from its own."""
+    from playwright.sync_api import sync_playwright
+
+    port = address.rstrip("/").rpartition(":")[2]
+    (tmp_path / "index.html").write_text("<p>A website</p>")
+    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+        flags = [*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        stack.callback(browser.close)
+        page = browser.new_page()
+        assert page.goto(f"http://evil.example:{port}/").status == 403
+        assert "not served as" in page.inner_text("body")
+        statuses = []
+        page.on("response", lambda answer: statuses.append(answer.status))
+        page.goto(serve(tmp_path).address)
+        send = """async place => {
+            const form = new FormData();
+            form.append("files", new Blob(["12345"]), "a.png");
+            await fetch(place, {method: "POST", mode: "no-cors", body: form});
+        }"""
+        page.evaluate(send, f"{address}gradio_api/upload")
+        assert statuses[-1] == 403
+
+
 def test_blank_pads_and_wrong_files_get_words(reader, tmp_path):
-    assert app._answer(reader, None) == (None, None, "")
+    assert app._answer(reader, None) == (None, "", "")
     blank = io.BytesIO()
     Image.new("RGB", (320, 320), "white").save(blank, "PNG")
     assert app._answer(reader, blank.getvalue())[2] == "No digit found yet."
@@ -195,7 +226,10 @@ def test_several_digits_are_read_from_left_to_right(reader):
     shares, image, words = app._answer(reader, file.getvalue())
     assert "From left to right: 7 2 0" in words
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
-    assert np.asarray(image).shape == (224, 224)
+    shown = Image.open(
+        io.BytesIO(base64.b64decode(image.partition("base64,")[2].partition('"')[0]))
+    )
+    assert shown.size == (224, 224)
 
 
 def test_without_gradio_the_command_says_what_to_install(tmp_path):

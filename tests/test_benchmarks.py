@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import measure, peers, report
+from benchmarks import measure, peers, report, serving
 from mnistlib import drawing, outliers, pages
 from mnistlib.metrics import percent
 from mnistlib.results import benchmarks as recorded
@@ -83,8 +83,10 @@ def test_a_peer_that_needs_several_packages_is_not_run_if_one_is_absent(record, 
 def test_plans_name_functions_that_exist():
     plans = (benchmarks.quick, benchmarks.steps, benchmarks.full, benchmarks.hands)
     plans += (benchmarks.recognizer, benchmarks.answers, benchmarks.runtimes, benchmarks.tuning)
+    plans += (benchmarks.app,)
     for plan in (one for listed in plans for one in listed()):
-        assert callable(getattr({"measure": measure, "peers": peers}[plan.module], plan.function))
+        modules = {"measure": measure, "peers": peers, "serving": serving}
+        assert callable(getattr(modules[plan.module], plan.function))
 
 
 def test_ensemble_averages_the_members(tmp_path, mnist):

@@ -16,9 +16,10 @@ PACKAGE = ROOT / "mnistlib"
 LEVELS = {
     -1: {"mnistlib", "_tensorflow"},
     0: {
-        *("_rules", "cache", "data", "drawing", "floors", "folders", "forms", "kaggle", "kept"),
-        *("kernels", "lines", "metrics", "packed", "pages", "paper", "parameters", "pendigits"),
-        *("pictures", "questions", "results", "strokes", "touching", "writers", "writing"),
+        *("_rules", "cache", "data", "drawing", "floors", "folders", "forms", "guard", "kaggle"),
+        *("kept", "kernels", "lines", "metrics", "packed", "pages", "paper", "parameters"),
+        *("pendigits", "pictures", "questions", "results", "strokes", "touching", "turns"),
+        *("writers", "writing"),
     },
     1: {
         *("allowlist", "augment", "doctor", "inputs", "outcomes", "preprocess", "provenance"),
@@ -51,7 +52,7 @@ SAME_LEVEL = {
     "metrics": {"data"},
     "pendigits": {"cache", "data"},
     "results": {"data"},
-    "strokes": {"lines"},
+    "strokes": {"lines", "pictures"},
     "touching": {"strokes"},
     "writers": {"cache", "data"},
     "allowlist": {"sizes"},

@@ -1,0 +1,146 @@
+"""The page under load: a server of ``mnistlib app``, and clients that draw as the page does."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def page(
+    *options: str, log: str | Path = os.devnull, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Serve the page on a free port, in a process of its own: its address, and the process."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "mnistlib", "app", "--port", str(port), *options]
+    with Path(log).open("wb") as said:
+        server = subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | environment)
+    try:
+        wait_for(f"http://127.0.0.1:{port}", server)
+        yield f"http://127.0.0.1:{port}", server
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_for(address: str, server: subprocess.Popen) -> None:
+    """Wait until a server answers."""
+    import httpx
+
+    for _ in range(600):
+        if server.poll() is not None:
+            raise RuntimeError(f"the page has ended with {server.returncode}")
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(address, trust_env=False, timeout=10)
+            return
+        time.sleep(0.2)
+    raise RuntimeError(f"{address} does not answer")
+
+
+def drawings(count: int = 8) -> list[str]:
+    """Draw sevens as the pad sends them: data URLs."""
+    from PIL import Image, ImageDraw
+
+    made = []
+    for number in range(count):
+        image = Image.new("RGBA", (320, 320), "white")
+        corners = [(96 - number, 70 + number), (217 + number, 70), (144, 256 - number)]
+        ImageDraw.Draw(image).line(corners, "black", 20, "curve")
+        written = io.BytesIO()
+        image.save(written, "PNG")
+        made.append("data:image/png;base64," + base64.b64encode(written.getvalue()).decode())
+    return made
+
+
+def ask(client, address: str, drawing: str | None, session: str) -> list:
+    """Send a drawing as the page does, and give what is to be shown: answer, digit, words."""
+    body = {"data": [], "fn_index": 0, "session_hash": session, "event_data": {"picture": drawing}}
+    answer = client.post(f"{address}/gradio_api/run/predict", json=body)
+    answer.raise_for_status()
+    return answer.json()["data"]
+
+
+def under_load(*, clients: int, requests: int, of_keras: bool = False, warm_up: int = 100) -> dict:
+    """Let clients draw at the same time, each as soon as it has its answer.
+
+    Returns:
+        Answers ``per_second``; the seconds until an answer, ``median`` and ``p99``; ``errors``;
+        and the megabytes of the server's memory, ``warm`` (after so many answers as ``warm_up``
+        says) and in the ``end``.
+    """
+    import httpx
+    import psutil
+
+    pictures = drawings()
+    seconds: list[float] = []
+    errors: list[str] = []
+    left = iter(range(requests))
+    lock = threading.Lock()
+
+    def draw(address: str, name: str) -> None:
+        with httpx.Client(trust_env=False, timeout=120) as client:
+            while True:
+                with lock:
+                    number = next(left, None)
+                if number is None:
+                    return
+                start = time.perf_counter()
+                try:
+                    shares, _, _ = ask(client, address, pictures[number % 8], f"{name}-{number}")
+                    if not of_keras and shares["label"] != "7":
+                        errors.append(f"read {shares['label']}")
+                except (httpx.HTTPError, TypeError) as error:
+                    errors.append(repr(error))
+                seconds.append(time.perf_counter() - start)
+
+    with tempfile.TemporaryDirectory() as folder, page(*_model(folder, of_keras)) as found:
+        address, server = found[0], psutil.Process(found[1].pid)
+        with httpx.Client(trust_env=False, timeout=120) as client:
+            for number in range(warm_up):
+                ask(client, address, pictures[number % 8], f"warm-{number}")
+        warm, start = server.memory_info().rss, time.perf_counter()
+        threads = [threading.Thread(target=draw, args=(address, str(n))) for n in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        took, end = time.perf_counter() - start, server.memory_info().rss
+    return {
+        "per_second": requests / took,
+        "median": float(np.median(seconds)),
+        "p99": float(np.quantile(seconds, 0.99)),
+        "errors": len(errors),
+        "warm": warm / 1e6,
+        "end": end / 1e6,
+    }
+
+
+def _model(folder: str, of_keras: bool) -> list[str]:
+    if not of_keras:
+        return []
+    from mnistlib import models, recognizer
+
+    # What it answers does not matter here.
+    path = Path(folder) / "network.keras"
+    recognizer.save(recognizer.Recognizer(models.build("cnn_fast"), deslanted=True), path)
+    return ["--model", str(path)]
+
+
+if __name__ == "__main__":
+    from benchmarks.measure import main
+
+    main(globals()[sys.argv[1]], *sys.argv[2:])
