@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mnistlib import DISTRIBUTION
+from mnistlib import DISTRIBUTION, writing
 
 SECONDS = 120
 """So long may an address take for its files; the largest, at 100 kB a second, needs as much."""
@@ -78,10 +78,7 @@ def write(path: Path, content: bytes) -> None:
         OSError: It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as place:
-        new = Path(place) / path.name
-        new.write_bytes(content)
-        new.replace(path)
+    writing.write(path, content)
 
 
 def fetch(

@@ -8,14 +8,13 @@ from __future__ import annotations
 import io
 import itertools
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mnistlib import packed
+from mnistlib import packed, writing
 from mnistlib.data import CLASSES, SIDE, DataError, Digits
 
 ROWS = 28_000
@@ -356,9 +355,6 @@ def _write_table(path: Path, columns: Sequence[str], rows: np.ndarray) -> None:
 
     table = pyarrow.table(list(np.asfortranarray(rows).T), names=list(columns))
     options = csv.WriteOptions(include_header=False)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        written = Path(folder) / path.name
-        with written.open("wb") as file:
-            file.write(f"{','.join(columns)}\n".encode())
-            csv.write_csv(table, file, options)
-        written.replace(path)
+    with writing.replacing(path) as written, written.open("wb") as file:
+        file.write(f"{','.join(columns)}\n".encode())
+        csv.write_csv(table, file, options)

@@ -6,12 +6,12 @@ Imports without TensorFlow.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mnistlib import writing
 from mnistlib.results import Figure
 
 FILE = "result.json"
@@ -109,19 +109,8 @@ def write(outcome: Outcome, folder: str | Path) -> Path:
     path = Path(folder) / FILE
     content = asdict(replace(outcome, output=Path(outcome.output.name)))
     content["output"] = outcome.output.name
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    writing.write(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file of a sweep completely or not at all."""
-    # A sweep and `mnistlib report` may write at the same time.
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def read(folder: str | Path) -> Outcome:

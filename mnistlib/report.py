@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mnistlib import comparison, outcomes, plots, summary, wording
+from mnistlib import comparison, plots, summary, wording, writing
 from mnistlib.comparison import MISSING, PLAN, Sweep, load, settings, table
 from mnistlib.outcomes import Outcome
 
@@ -228,8 +228,8 @@ def write_live(
         show_runs(runs)._repr_html_(),
     ]
     csv, page = sweep.folder / "report.csv", sweep.folder / "report.html"
-    outcomes.write_text(csv, runs.to_csv(index=False))
-    outcomes.write_text(page, _page(title, "\n".join(body)))
+    writing.write(csv, runs.to_csv(index=False))
+    writing.write(page, _page(title, "\n".join(body)))
     return csv, page
 
 
@@ -381,8 +381,8 @@ def _write_notebook(sweep: Sweep, cells: Sequence[summary.Cell]) -> tuple[Path, 
     )
     style = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
     path, page = sweep.folder / "summary.ipynb", sweep.folder / "summary.html"
-    outcomes.write_text(path, nbformat.writes(notebook) + "\n")
-    outcomes.write_text(page, _page(f"Summary of the sweep {sweep.name}", body, style))
+    writing.write(path, nbformat.writes(notebook) + "\n")
+    writing.write(page, _page(f"Summary of the sweep {sweep.name}", body, style))
     return path, page
 
 

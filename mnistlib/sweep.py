@@ -26,7 +26,7 @@ import joblib
 import nbformat
 import yaml
 
-from mnistlib import execution, outcomes, report
+from mnistlib import execution, outcomes, report, writing
 from mnistlib import parameters as parameters_of
 from mnistlib._rules import show
 from mnistlib.execution import Job
@@ -173,11 +173,11 @@ def run(
     with execution.locked(out) as out:
         # The notebook may be edited while the sweep runs.
         copy = out / jobs[0].path.name
-        outcomes.write_text(copy, jobs[0].path.read_text(encoding="utf-8"))
+        writing.write(copy, jobs[0].path.read_text(encoding="utf-8"))
         jobs = [replace(job, path=copy).on(source) for job in jobs]
         folders = _folders(out, jobs, grid)
         plan = {"notebook": jobs[0].name, "grid": grid, "runs": [*folders]}
-        outcomes.write_text(out / report.PLAN, json.dumps(plan, indent=1, ensure_ascii=False))
+        writing.write(out / report.PLAN, json.dumps(plan, indent=1, ensure_ascii=False))
         done: dict[str, Outcome] = {}
         for name, job in folders.items():
             hash = execution.fingerprint(job)

@@ -71,8 +71,7 @@ def build(recognizer: Recognizer, *, about: str = ABOUT) -> str:
 def write(recognizer: Recognizer, path: str | Path, *, about: str = ABOUT) -> Path:
     """Write the page to a file, as ``build`` makes it."""
     path, text = Path(path), build(recognizer, about=about)
-    with writing.replacing(path) as written:
-        written.write_text(text, encoding="utf-8")
+    writing.write(path, text)
     return path
 
 

@@ -55,6 +55,12 @@ def replacing(path: Path) -> Iterator[Path]:
         written.replace(path)
 
 
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file as ``replacing`` does; text becomes UTF-8."""
+    with replacing(path) as written:
+        written.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 @contextlib.contextmanager
 def passing(parent: Path, prefix: str) -> Iterator[Path]:
     """Make a private folder that goes away afterwards; those of killed processes go away first.

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from chromium import SHOTS, draw, needs_browser
+from chromium import CHROMIUM, FLAGS, SHOTS, draw, needs_browser
 from PIL import Image
 from ports import closed_port
 

@@ -45,9 +45,10 @@ LEVELS = {
     7: {"__main__"},
 }
 SAME_LEVEL = {
+    "cache": {"writing"},
     "data": {"cache", "packed"},
     "folders": {"data"},
-    "kaggle": {"data", "packed"},
+    "kaggle": {"data", "packed", "writing"},
     "kept": {"cache", "data", "packed"},
     "metrics": {"data"},
     "pendigits": {"cache", "data"},
