@@ -76,11 +76,28 @@ def test_threads_reach_the_libraries_in_the_kernel(tmp_path):
     assert cell.outputs[0].text == "[1]\n"
 
 
+def test_a_kernel_that_dies_before_the_first_cell_is_started_once_more(job, tmp_path, monkeypatch):
+    """As of two that picked the same port; here IPython's own start-up file ends the first one."""
+    starts = tmp_path / "starts"
+    folder = tmp_path / "ipython" / "profile_default" / "startup"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    for deaths, status in ((1, "finished"), (2, "died")):
+        starts.unlink(missing_ok=True)
+        (folder / "00.py").write_text(
+            f"import os\nwith open({str(starts)!r}, 'a+b') as file:\n"
+            "    file.write(b'.')\n    file.flush()\n"
+            f"    if file.tell() <= {deaths}:\n        os._exit(1)\n"
+        )
+        outcome = execution.execute(job, tmp_path / f"run {deaths}")
+        assert (outcome.status, starts.read_text()) == (status, "..")
+
+
 def test_a_run_that_takes_too_long_is_ended_and_keeps_what_it_did(job, tmp_path):
-    outcome = execution.execute(with_pause(job, 60), tmp_path / "run", timeout=6)
+    outcome = execution.execute(with_pause(job, 60), tmp_path / "run", timeout=15)
     assert outcome.status == "timeout"
-    assert outcome.error == outcomes.Failure(3, "Timeout", "not done after 6 s")
-    assert outcome.seconds < 20
+    assert outcome.error == outcomes.Failure(3, "Timeout", "not done after 15 s")
+    assert outcome.seconds < 40
     assert [figure.name for figure in outcome.figures] in ([], ["accuracy"])
     nbformat.validate(nbformat.read(outcome.output, as_version=4))
     assert children() == []
