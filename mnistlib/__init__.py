@@ -13,6 +13,7 @@ Data walks one way: ``data`` → ``models`` → ``training`` → ``metrics`` →
 - ``kaggle`` reads and writes the files of Kaggle's competition.
 - ``results`` records the figures of a lesson, ``batch`` runs the lessons, and ``cli`` is the
   command line.
+- ``repository`` finds what belongs to the series and not to the package: lessons and bounds.
 - ``inputs``, ``compiling`` and ``loop`` serve ``training``; ``saving`` serves ``models``, with
   ``allowlist``, ``sizes`` and ``provenance``; ``writing`` serves whatever is saved; ``floors`` are
   the oldest safe versions.

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistlib import execution, results
+from mnistlib import execution, repository, results
 from mnistlib import parameters as parameters_of
 from mnistlib.execution import Job
 from mnistlib.outcomes import Outcome
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-"""Where the series lies in a clone of the repository."""
+FOLDER = repository.find("notebooks")
+"""Where the series lies: in the clone, or where the wheel put it."""
 
 QUICK: dict[str, Any] = {"EPOCHS": 2, "SEEDS": 2, "TRIALS": 8, "PROJECTED": 500}
 """Parameters of a quick look, for the notebooks that have them."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import sysconfig
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mnistlib import data
+from mnistlib import data, repository
 
 MIME = "application/vnd.mnistlib.result+json"
 """How a recorded figure stands in an output."""
@@ -285,16 +284,10 @@ def benchmarks() -> dict[str, list[dict]]:
     Raises:
         FileNotFoundError: Neither the repository nor the installation has the record.
     """
-    places = (
-        Path(__file__).resolve().parents[1] / "benchmarks",
-        Path(sysconfig.get_path("data")) / "share" / "mnist-notebooks",
-    )
-    for place in places:
-        if (path := place / "results.json").is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-    raise FileNotFoundError(
-        f"no recorded results in {' or '.join(map(str, places))}: run make bench in the repository"
-    )
+    path = repository.find("benchmarks/results.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"no recorded results at {path}: run make bench in the repository")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def in_words(value: float, unit: str) -> str:

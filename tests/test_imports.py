@@ -18,8 +18,8 @@ LEVELS = {
     0: {
         *("_rules", "cache", "data", "drawing", "floors", "folders", "forms", "guard", "kaggle"),
         *("kept", "kernels", "lines", "metrics", "packed", "pages", "paper", "parameters"),
-        *("pendigits", "pictures", "questions", "results", "strokes", "touching", "turns"),
-        *("writers", "writing"),
+        *("pendigits", "pictures", "questions", "repository", "results", "strokes", "touching"),
+        *("turns", "writers", "writing"),
     },
     1: {
         *("allowlist", "augment", "doctor", "inputs", "outcomes", "preprocess", "provenance"),
@@ -52,7 +52,7 @@ SAME_LEVEL = {
     "kept": {"cache", "data", "packed"},
     "metrics": {"data"},
     "pendigits": {"cache", "data"},
-    "results": {"data"},
+    "results": {"data", "repository"},
     "strokes": {"lines", "pictures"},
     "touching": {"strokes"},
     "writers": {"cache", "data"},

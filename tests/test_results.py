@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
 
-from mnistlib import results
+from mnistlib import repository, results
 from mnistlib.results import Bound, Figure
 
 finite = st.floats(-1e6, 1e6)
@@ -259,7 +259,6 @@ def test_record_of_the_benchmarks_is_read():
 
 
 def test_missing_record_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(results, "__file__", str(tmp_path / "mnistlib" / "results.py"))
-    monkeypatch.setattr(results.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(repository, "_CLONE", tmp_path)
     with pytest.raises(FileNotFoundError, match="run make bench in the repository"):
         results.benchmarks()
