@@ -5,11 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := notebooks,sample,app,tune,test
 CONSTRAINTS := .ci/constraints.txt
+COLAB_PYTHON := python3.13
 # Written last: a virtual environment without it is half made, and is made anew.
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-GOALS := help install run test execute slides bench bench-full badges constraints clean
+GOALS := help install run test execute slides wheel colab-check bench bench-full badges
+GOALS += constraints clean
 .PHONY: $(GOALS)
 
 help: ## List these commands
@@ -48,6 +50,12 @@ execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS
 
 slides: $(STAMP) ## Write a talk of each lesson into runs/slides
 	$(BIN)/python .ci/slides.py
+
+wheel: $(STAMP) ## Build the wheel into dist/: to upload to Colab, or for a machine without the clone
+	@$(BIN)/python .ci/build_wheel.py
+
+colab-check: $(STAMP) ## Run the lessons on Colab's own versions (another one: COLAB_PYTHON=…, ARGS="04")
+	@$(BIN)/python .ci/colab.py --python $(COLAB_PYTHON) $(ARGS)
 
 bench: $(STAMP) ## Time the series against its peers (an hour; one of them needs torch in .venv)
 	$(BIN)/python -m benchmarks quick steps

@@ -2,7 +2,8 @@
 
 The address stands once, in pyproject.toml. Colab badges, other links to the repository and the
 notebooks' set-up cell follow it; ``stale`` tells which files do not. As long as the address is a
-placeholder, the README shows no badges and CITATION.cff names no address: they would lead nowhere.
+placeholder, the README shows no badges, CITATION.cff names no address, and the set-up cell asks for
+the wheel: they would lead nowhere.
 """
 
 from __future__ import annotations
@@ -18,13 +19,23 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUP = """\
 # In Colab this installs the package. Elsewhere: `make install`, then choose the kernel of .venv.
 import sys
+from pathlib import Path
 
 if "google.colab" in sys.modules:
-    %pip install --quiet "mnist-notebooks{extra} @ git+https://github.com/{repository}@v{version}"
+    wheels = [path.as_uri() for path in Path.cwd().glob("mnist_notebooks-*.whl")]
+    if wheels:  # uploaded beside the notebook
+        %pip install --quiet "mnist-notebooks{extra} @ {{wheels[-1]}}"
+    else:
+        {otherwise}
 from mnistlib import DISTRIBUTION  # fails? Another project's mnistlib: pip uninstall mnistlib
 
 print(DISTRIBUTION)\
 """
+
+_OTHERWISE = (
+    '%pip install --quiet "mnist-notebooks{extra} @ git+https://github.com/{address}@v{version}"'
+)
+_NOWHERE = 'raise ImportError("This copy has no address yet: upload its wheel (`make wheel`).")'
 
 # What a lesson needs and Colab does not have.
 _EXTRAS = {"08_tune_and_scale": "[tune]"}
@@ -45,7 +56,9 @@ def setup_cell(root: Path = ROOT, *, stem: str = "") -> str:
         stem: The notebook's name without folder and suffix.
     """
     version, extra = _project(root)["version"], _EXTRAS.get(stem, "")
-    return SETUP.format(repository=repository(root), version=version, extra=extra)
+    otherwise = _OTHERWISE if _leads_somewhere(address := repository(root)) else _NOWHERE
+    otherwise = otherwise.format(extra=extra, address=address, version=version)
+    return SETUP.format(extra=extra, otherwise=otherwise)
 
 
 def stale(root: Path = ROOT) -> list[Path]:

@@ -1,7 +1,9 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
+import types
 
 import badges
 import pytest
@@ -48,7 +50,11 @@ def test_an_address_is_written_everywhere_and_nothing_else_changes(clone):
     old, before = badges.repository(), everything(clone)
     changed = badges.set_repository("someone/digits", clone)
     assert {path.name for path in changed} == {"pyproject.toml", "README.md", "01_a.ipynb"}
-    assert everything(clone) == before.replace(old, "someone/digits")
+    # But for the line of the set-up cell that says where to install from.
+    where = r".*(raise ImportError|git\+https).*"
+    assert re.sub(where, "", everything(clone)) == re.sub(
+        where, "", before.replace(old, "someone/digits")
+    )
     assert badges.repository(clone) == "someone/digits"
 
 
@@ -112,6 +118,37 @@ def test_ruff_accepts_the_set_up_cell_whatever_the_length_of_the_address(clone):
 
 def test_the_set_up_cell_passes_where_the_package_is(tmp_path):
     assert run_setup(tmp_path).returncode == 0
+
+
+def test_in_colab_it_installs_an_uploaded_wheel_else_from_the_address_else_says_so(
+    clone, tmp_path, monkeypatch
+):
+    """Seen by a real IPython, whose %pip is one of ours, in a folder with and without a wheel."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell, asked = InteractiveShell(), []
+    shell.register_magic_function(asked.append, "line", "pip")
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    empty, full = tmp_path / "empty", tmp_path / "full ä"
+    for folder in (empty, full):
+        folder.mkdir()
+    wheel = full / "mnist_notebooks-0.1.0-py3-none-any.whl"
+    wheel.touch()
+
+    def run(folder, cell):
+        monkeypatch.chdir(folder)
+        asked.clear()
+        error = shell.run_cell(cell).error_in_exec
+        return error or asked
+
+    homeless = badges.setup_cell(clone)
+    assert "upload its wheel (`make wheel`)" in str(run(empty, homeless))
+    badges.set_repository("someone/digits", clone)
+    cell = badges.setup_cell(clone, stem="08_tune_and_scale")
+    package = 'install --quiet "mnist-notebooks[tune] @ '
+    assert run(empty, cell) == [f'{package}git+https://github.com/someone/digits@v0.1.0"']
+    assert run(full, cell) == [f'{package}{wheel.as_uri()}"']
+    assert run(full, homeless) == [f'install --quiet "mnist-notebooks @ {wheel.as_uri()}"']
 
 
 @pytest.mark.parametrize("package", ["", "raise ImportError('missing')"])

@@ -1,9 +1,9 @@
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import build_wheel
 import pytest
 
 from mnistlib import repository
@@ -24,14 +24,8 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built from a copy so that nothing of it stays in the repository."""
-    place = tmp_path_factory.mktemp("wheel")
-    leave = shutil.ignore_patterns(".git", ".venv", "runs", "build", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, place / "copy", ignore=leave)
-    pip(place / "copy", "wheel", "--no-deps", "--no-build-isolation", "-w", place, ".")
-    (found,) = place.glob("*.whl")
-    return found
+def built(tmp_path_factory):
+    return build_wheel.build(tmp_path_factory.mktemp("wheel"))
 
 
 def pip(folder, *arguments):
@@ -41,7 +35,7 @@ def pip(folder, *arguments):
 
 
 @pytest.mark.parametrize("way", ["--prefix", "--target"])
-def test_an_installed_wheel_has_the_whole_series(wheel, tmp_path, monkeypatch, way):
+def test_an_installed_wheel_has_the_whole_series(built, tmp_path, monkeypatch, way):
     pip(
         tmp_path,
         "install",
@@ -50,7 +44,7 @@ def test_an_installed_wheel_has_the_whole_series(wheel, tmp_path, monkeypatch, w
         "--ignore-installed",
         way,
         tmp_path / "there",
-        wheel,
+        built,
     )
     (package,) = (tmp_path / "there").rglob("mnistlib/__init__.py")
     # What other packages leave beside it is not taken for ours.
