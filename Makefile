@@ -10,7 +10,7 @@ COLAB_PYTHON := python3.13
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-GOALS := help install run test execute slides wheel colab-check bench bench-full badges
+GOALS := help install run test execute slides wheel colab-check test-oldest bench bench-full badges
 GOALS += constraints clean
 .PHONY: $(GOALS)
 
@@ -56,6 +56,14 @@ wheel: $(STAMP) ## Build the wheel into dist/: to upload to Colab, or for a mach
 
 colab-check: $(STAMP) ## Run the lessons on Colab's own versions (another one: COLAB_PYTHON=…, ARGS="04")
 	@$(BIN)/python .ci/colab.py --python $(COLAB_PYTHON) $(ARGS)
+
+# uv, because pip cannot choose the oldest. Without mlxtend, which asks for newer versions.
+test-oldest: $(STAMP) ## Unit tests with the oldest versions that pyproject.toml allows
+	@$(BIN)/python -m venv --clear runs/oldest
+	@runs/oldest/bin/python -m pip install --quiet uv
+	@runs/oldest/bin/uv pip install --python runs/oldest/bin/python --resolution lowest-direct \
+	    -e '.[notebooks,app,tune,test]'
+	runs/oldest/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS) tests
 
 bench: $(STAMP) ## Time the series against its peers (an hour; one of them needs torch in .venv)
 	$(BIN)/python -m benchmarks quick steps
