@@ -44,6 +44,13 @@ with _quiet_stderr():
     import keras
     import tensorflow as tf
 
+    has_gpu = bool(_gpus := tf.config.list_physical_devices("GPU"))
+    for _gpu in _gpus:
+        # TensorFlow otherwise takes all of its memory at once, and a second notebook finds none.
+        # RuntimeError: the GPU is in use already, by whoever imported TensorFlow first.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(_gpu, True)
+
 # Python-side warnings go to standard error too; the one that comes up says that training several
 # models compiles several functions, which is what a series of seeds is meant to do.
 tf.get_logger().setLevel("ERROR")
@@ -79,4 +86,4 @@ def standard_settings(precision: str = "float32") -> Iterator[None]:
         config.set_dtype_policy(before[2])
 
 
-__all__ = ["keras", "standard_settings", "tf"]
+__all__ = ["has_gpu", "keras", "standard_settings", "tf"]

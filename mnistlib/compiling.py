@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mnistlib import inputs, models
-from mnistlib._tensorflow import keras, standard_settings, tf
+from mnistlib._tensorflow import has_gpu, keras, standard_settings, tf
 
 OPTIMIZER = "adam_of_training_fit"
 """By this name a compiled model tells that ``training.fit`` compiled it; Keras saves it with it."""
@@ -59,7 +59,12 @@ def compile_model(
 
 
 def choose_jit(model: keras.Model) -> bool:
-    """Decide on XLA, which made dense layers faster on CPUs, and slowed all else that was timed."""
+    """Decide on XLA, which made dense layers faster on CPUs, and slowed all else that was timed.
+
+    On a GPU it is taken for every network, as Keras does; none was timed there.
+    """
+    if has_gpu:
+        return True
     kinds = keras.layers
     shapes = kinds.InputLayer | kinds.Rescaling | kinds.Reshape | kinds.Flatten
     sums = kinds.Dense | kinds.Activation | kinds.Softmax | kinds.BatchNormalization

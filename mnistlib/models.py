@@ -23,7 +23,7 @@ import numpy as np
 
 from mnistlib import floors, inference, inputs, provenance, saving, sizes, writing
 from mnistlib._rules import Refused
-from mnistlib._tensorflow import keras, standard_settings
+from mnistlib._tensorflow import has_gpu, keras, standard_settings
 from mnistlib.data import CLASSES, SIDE
 from mnistlib.provenance import Provenance
 
@@ -70,12 +70,14 @@ def choose_precision(name: str) -> str:
 
     The widest convolutional network takes bfloat16 where the processor multiplies matrices of it in
     hardware (AMX), which took a third off its training. With AVX512-BF16 alone, convolutions were
-    slower than in float32. The other networks stay in float32.
+    slower than in float32. The other networks stay in float32, and on a GPU, where none was timed,
+    all do.
 
     Returns:
         The name of a Keras policy, such as ``"float32"``.
     """
-    return "mixed_bfloat16" if name == "cnn_best" and "amx_bf16" in cpu_flags() else "float32"
+    fast = not has_gpu and "amx_bf16" in cpu_flags()
+    return "mixed_bfloat16" if name == "cnn_best" and fast else "float32"
 
 
 @functools.cache

@@ -134,6 +134,9 @@ def test_network_in_half_precision_learns_and_answers_in_float32(digits, jit_com
 @pytest.mark.parametrize("flags", [set(), {"avx2", "avx512_bf16"}, {"amx_bf16", "amx_tile"}])
 def test_precision_follows_the_processor(monkeypatch, flags):
     monkeypatch.setattr(models, "cpu_flags", lambda: flags)
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "has_gpu", True)
+        assert models.choose_precision("cnn_best") == "float32"
     chosen = "mixed_bfloat16" if "amx_bf16" in flags else "float32"
     assert models.choose_precision("cnn_best") == chosen
     assert models.choose_precision("dense_best") == "float32"

@@ -411,8 +411,10 @@ def test_model_with_smoothed_labels_is_saved_with_kerass_own_loss(train, tmp_pat
         (partial(models.dense, [8], precision="mixed_bfloat16"), False),
     ],
 )
-def test_xla_is_chosen_where_it_is_faster(build, expected):
+def test_xla_is_chosen_where_it_is_faster(build, expected, monkeypatch):
     assert compiling.choose_jit(build()) is expected
+    monkeypatch.setattr(compiling, "has_gpu", True)
+    assert compiling.choose_jit(build()) is True
 
 
 # --- seeds --------------------------------------------------------------------------------------
