@@ -3,13 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := notebooks,sample,app,tune,test
+EXTRAS := notebooks,sample,app,tune,site,test
 CONSTRAINTS := .ci/constraints.txt
 # Written last: a virtual environment without it is half made, and is made anew.
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-GOALS := help install run test execute slides bench bench-full badges constraints clean
+GOALS := help install run test execute slides site bench bench-full badges constraints clean
 .PHONY: $(GOALS)
 
 help: ## List these commands
@@ -48,6 +48,9 @@ execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS
 
 slides: $(STAMP) ## Write a talk of each lesson into runs/slides
 	$(BIN)/python .ci/slides.py
+
+site: $(STAMP) ## Make the site of the lessons, the guide and the library in runs/site
+	$(BIN)/python .ci/website.py
 
 bench: $(STAMP) ## Time the series against its peers (an hour; one of them needs torch in .venv)
 	$(BIN)/python -m benchmarks quick steps

@@ -61,6 +61,11 @@ def lay_out(folder: Path, root: Path = ROOT) -> None:
         target.parent.mkdir(exist_ok=True)
         notebook = nbformat.read(path, as_version=4)
         _lesson(notebook, target.relative_to(folder), address)
+        if path.parent.name == "notebooks":
+            # The navigation has titles alone, and lessons have an order.
+            notebook.cells[0].source = notebook.cells[0].source.replace(
+                "# ", f"# {path.name[:2]} ", 1
+            )
         nbformat.write(notebook, target)
     _reference(folder / "api", root)
     lessons = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -95,8 +100,6 @@ def build(site: Path = SITE, root: Path = ROOT) -> Path:
     webpage.write(recognizer.shipped(), new / "digit.html")
     for path in (root / "notebooks").rglob("[0-9][0-9]_*.ipynb"):
         shutil.copy(path, new / path.relative_to(root))
-    # GitHub Pages leaves out folders that begin with an underscore unless told not to.
-    (new / ".nojekyll").touch()
     shutil.rmtree(site, ignore_errors=True)
     new.replace(site)
     return site / "index.html"

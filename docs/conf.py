@@ -30,8 +30,8 @@ myst_enable_extensions = ["html_image"]
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
-napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 maximum_signature_line_length = 80
 
 html_theme = "furo"
