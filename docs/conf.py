@@ -28,6 +28,8 @@ nb_code_prompt_hide = "Hide the code"
 myst_heading_anchors = 3
 myst_enable_extensions = ["html_image"]
 
+# The docstrings are read without TensorFlow, whose import would take half the time of the site.
+autodoc_mock_imports = ["keras", "mnistlib._tensorflow", "tensorflow"]
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 napoleon_numpy_docstring = False
@@ -37,6 +39,7 @@ maximum_signature_line_length = 80
 html_theme = "furo"
 html_title = project
 html_static_path = [str(Path(__file__).parent / name) for name in ("site.css", "site.js")]
+html_favicon = str(Path(__file__).parent / "icon.svg")
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_copy_source = False
