@@ -32,6 +32,7 @@ _TEMPLATE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>{{ nb.cells[0].source.splitlines()[0].lstrip('# ') | e }}</title>
 {%- for css in resources.inlining.css + resources.talk.css %}
 <style>

@@ -43,5 +43,17 @@ html_favicon = str(Path(__file__).parent / "icon.svg")
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_copy_source = False
+# The search finds every name.
+html_use_index = html_domain_indices = False
 # A year in the foot of every page would change all of them once a year.
 html_show_copyright = False
+
+
+def _name_keras(app, what, name, obj, options, signature, result):
+    """Name Keras's classes as everybody does, not by the module through which they came."""
+    return tuple(text and text.replace("mnistlib._tensorflow.", "") for text in (signature, result))
+
+
+def setup(app):
+    """Sphinx calls this once."""
+    app.connect("autodoc-process-signature", _name_keras)
