@@ -197,6 +197,8 @@ def _reference(folder: Path, root: Path) -> None:
         lambda found: f"[{found[0]}]({found[1]}.md)" if found[1] in modules else found[0],
         table[1],
     )
+    # The command line has a place of its own in the navigation.
+    listed = [name for name in modules if name != "cli"]
     package = ast.get_docstring(ast.parse((root / "mnistlib/__init__.py").read_text("utf-8")))
     _write(
         folder / "index.md",
@@ -205,7 +207,7 @@ def _reference(folder: Path, root: Path) -> None:
                 "# The library",
                 package.splitlines()[0],
                 linked,
-                "```{toctree}\n:hidden:\n\n" + "\n".join(modules) + "\n```",
+                "```{toctree}\n:hidden:\n\n" + "\n".join(listed) + "\n```",
             ]
         ),
     )

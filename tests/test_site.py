@@ -91,6 +91,14 @@ CUT = """() => [...document.querySelectorAll("article *")].filter((element) => {
 }).slice(0, 3).map((element) => `${element.tagName} ${element.className} ${element.innerText}`)"""
 
 
+# Writes each number into an exercise's form, sends it off, and reads the answer.
+ANSWER = """(form, numbers) => numbers.map((number) => {
+    form.querySelector("input").value = number;
+    form.requestSubmit();
+    return form.querySelector("output").textContent;
+})"""
+
+
 class Page(HTMLParser):
     """What a page links to, what it loads, and the places in it that can be linked to."""
 
@@ -107,7 +115,7 @@ class Page(HTMLParser):
         elif tag == "link" and given.get("rel") in ("stylesheet", "icon", "preload"):
             self.loads.append(given["href"])
         source = given.get("src", "")
-        if source and not source.startswith("data:"):
+        if source:
             self.loads.append(source)
         if tag == "img":
             self.pictures.append(given.get("alt"))
@@ -192,6 +200,8 @@ def test_links_lead_somewhere(pages):
 def test_nothing_is_loaded_from_another_host(site, pages):
     for path, page in pages.items():
         for source in page.loads:
+            if source.startswith("data:"):
+                continue
             assert not urlsplit(source).scheme, (path.name, source)
             assert not source.startswith("//"), (path.name, source)
             assert (path.parent / unquote(urlsplit(source).path)).is_file(), (path.name, source)
@@ -290,15 +300,11 @@ def test_exercises_answer_on_the_page_as_in_the_lesson(opened, path):
         assert asked.count() == 1, name
         if "right" in question:
             continue
-        for number in tried(question):
-            asked.locator("input").fill(f"{number!r}")
-            asked.locator("button").click()
-            assert asked.locator("output").inner_text() == str(questions.check(name, number))
-            found += 1
-        for nothing in ("", "many"):
-            asked.locator("input").fill(nothing)
-            asked.locator("button").click()
-            assert asked.locator("output").inner_text() == "A number goes here."
+        numbers = list(tried(question))
+        said = asked.evaluate(ANSWER, [*map(repr, numbers), "", "many"])
+        assert said[:-2] == [str(questions.check(name, number)) for number in numbers]
+        assert said[-2:] == ["A number goes here."] * 2
+        found += len(numbers)
     assert found >= 5
 
 

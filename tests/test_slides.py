@@ -141,6 +141,7 @@ def test_a_talk_opens_from_disk_and_asks_no_host_for_anything(browser, tmp_path)
         }""")
         assert not cut, page.evaluate("Reveal.getCurrentSlide().innerText")
     assert seen == page.evaluate("Reveal.getTotalSlides()")
+    page.evaluate("Reveal.slide(0)")
     with context.expect_page() as opened:
         page.keyboard.press("s")
     opened.value.get_by_text("You will learn").first.wait_for(state="attached")
