@@ -3,15 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := notebooks,sample,app,tune,test
+EXTRAS := notebooks,sample,app,tune,site,test
 CONSTRAINTS := .ci/constraints.txt
 COLAB_PYTHON := python3.13
 # Written last: a virtual environment without it is half made, and is made anew.
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-GOALS := help install run test execute slides wheel colab-check test-oldest bench bench-full badges
-GOALS += constraints clean
+GOALS := help install run test execute slides site wheel colab-check test-oldest bench bench-full
+GOALS += badges constraints clean
 .PHONY: $(GOALS)
 
 help: ## List these commands
@@ -50,6 +50,9 @@ execute: $(STAMP) ## For maintainers: execute the notebooks in place (some: ARGS
 
 slides: $(STAMP) ## Write a talk of each lesson into runs/slides
 	$(BIN)/python .ci/slides.py
+
+site: $(STAMP) ## Make the site of the lessons, the guide and the library in runs/site
+	$(BIN)/python .ci/website.py
 
 wheel: $(STAMP) ## Build the wheel into dist/: to upload to Colab, or for a machine without the clone
 	@$(BIN)/python .ci/build_wheel.py

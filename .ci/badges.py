@@ -1,9 +1,9 @@
 """Write the repository's address into every place that shows it. Run by ``make badges``.
 
-The address stands once, in pyproject.toml. Colab badges, other links to the repository and the
-notebooks' set-up cell follow it; ``stale`` tells which files do not. As long as the address is a
-placeholder, the README shows no badges, CITATION.cff names no address, and the set-up cell asks for
-the wheel: they would lead nowhere.
+The address stands once, in pyproject.toml. Colab badges, other links to the repository, the one to
+its site and the notebooks' set-up cell follow it; ``stale`` tells which files do not. As long as
+the address is a placeholder, the README shows no badges, CITATION.cff names no address, and the
+set-up cell asks for the wheel: they would lead nowhere.
 """
 
 from __future__ import annotations
@@ -39,13 +39,22 @@ _NOWHERE = 'raise ImportError("This copy has no address yet: upload its wheel (`
 
 # What a lesson needs and Colab does not have.
 _EXTRAS = {"08_tune_and_scale": "[tune]"}
-_MARKS = ("<!-- address -->\n", "<!-- /address -->")
+MARKS = ("<!-- address -->\n", "<!-- /address -->")
 _COLAB = re.compile(r"(https://colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(?=/blob/)")
 
 
 def repository(root: Path = ROOT) -> str:
     """Read the repository's ``owner/name`` from pyproject.toml."""
     return _project(root)["urls"]["Repository"].removeprefix("https://github.com/")
+
+
+def site(address: str) -> str:
+    """Word the address at which GitHub Pages shows the site of ``owner/name``; "" if it can't."""
+    if not leads_somewhere(address):
+        return ""
+    owner, name = address.split("/")
+    host = f"{owner.lower()}.github.io"
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
 def setup_cell(root: Path = ROOT, *, stem: str = "") -> str:
@@ -56,7 +65,7 @@ def setup_cell(root: Path = ROOT, *, stem: str = "") -> str:
         stem: The notebook's name without folder and suffix.
     """
     version, extra = _project(root)["version"], _EXTRAS.get(stem, "")
-    otherwise = _OTHERWISE if _leads_somewhere(address := repository(root)) else _NOWHERE
+    otherwise = _OTHERWISE if leads_somewhere(address := repository(root)) else _NOWHERE
     otherwise = otherwise.format(extra=extra, address=address, version=version)
     return SETUP.format(extra=extra, otherwise=otherwise)
 
@@ -98,7 +107,7 @@ def _rewritten(root: Path, old: str) -> list[tuple[Path, str]]:
         pairs.append((readme, _line(_link(_read(readme), old, new), new, names)))
     if (citation := root / "CITATION.cff").exists():
         text = re.sub(r"^repository-code:.*\n", "", _read(citation), flags=re.MULTILINE)
-        cited = f"repository-code: https://github.com/{new}\n" if _leads_somewhere(new) else ""
+        cited = f"repository-code: https://github.com/{new}\n" if leads_somewhere(new) else ""
         pairs.append((citation, text + cited))
     for path in lessons:
         notebook, setup = json.loads(_read(path)), setup_cell(root, stem=path.stem)
@@ -116,22 +125,24 @@ def _link(text: str, old: str, new: str) -> str:
     return _COLAB.sub(rf"\g<1>{new}", text)
 
 
-def _leads_somewhere(address: str) -> bool:
+def leads_somewhere(address: str) -> bool:
+    """Say whether an ``owner/name`` may exist, or is the placeholder."""
     return not address.startswith("-")
 
 
 def _line(text: str, address: str, lessons: list[str]) -> str:
     """Put the state of the tests and a link to each lesson in Colab between the README's marks."""
-    start, end = _MARKS
+    start, end = MARKS
     before, mark, rest = text.partition(start)
     if not mark:
         return text
     line = ""
-    if _leads_somewhere(address):
+    if leads_somewhere(address):
         tests = f"https://github.com/{address}/actions/workflows/ci.yml"
         colab = f"https://colab.research.google.com/github/{address}/blob/main/notebooks"
         links = [f"[{name[:2]}]({colab}/{name})" for name in lessons]
-        line = f"[![Tests]({tests}/badge.svg)]({tests}) Open in Colab: {' · '.join(links)}\n"
+        line = f"[![Tests]({tests}/badge.svg)]({tests}) [Read it as a site]({site(address)}) · "
+        line += f"Open in Colab: {' · '.join(links)}\n"
     return f"{before}{start}{line}{end}{rest.partition(end)[2]}"
 
 

@@ -76,7 +76,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: mean |accuracy − confidence|, weighted by digits, 0–1."""
+        """Expected calibration error: mean ``|accuracy − confidence|``, weighted by digits, 0–1."""
         held = self.count > 0
         gaps = np.abs(self.accuracy[held] - self.confidence[held])
         return float(np.average(gaps, weights=self.count[held]))

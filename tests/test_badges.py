@@ -69,6 +69,7 @@ def test_badges_and_the_citation_name_an_address_only_if_there_is_one(clone):
     colab = "https://colab.research.google.com/github/someone/digits/blob/main/notebooks/01_a.ipynb"
     assert f"Open in Colab: [01]({colab})\n<!-- /address -->" in readme
     assert "https://github.com/someone/digits/actions/workflows/ci.yml/badge.svg" in readme
+    assert "[Read it as a site](https://someone.github.io/digits/)" in readme
     cited = yaml.safe_load((clone / "CITATION.cff").read_text("utf-8"))
     assert cited["repository-code"] == "https://github.com/someone/digits"
     badges.set_repository("other/digits", clone)
@@ -85,7 +86,8 @@ def test_a_badge_or_set_up_cell_that_strays_is_noticed_and_mended(clone):
     path = clone / "notebooks" / "01_a.ipynb"
     good = path.read_text(encoding="utf-8")
     assert badges.stale(clone) == []
-    for right, wrong in [("/github/-owner-/", "/github/stranger/"), ("--quiet", "--upgrade")]:
+    owner = badges.repository().split("/")[0]
+    for right, wrong in [(f"/github/{owner}/", "/github/stranger/"), ("--quiet", "--upgrade")]:
         path.write_text(good.replace(right, wrong), encoding="utf-8")
         assert badges.stale(clone) == [path]
         badges.set_repository("someone/digits", clone)

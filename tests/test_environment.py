@@ -43,8 +43,8 @@ def test_conda_environment_says_the_same_as_pyproject():
 
 def test_conda_environment_installs_the_package_itself_through_pip():
     (pip,) = (each["pip"] for each in CONDA["dependencies"] if isinstance(each, dict))
-    assert pip == ["-e .[sample,app,tune,test]"]
-    assert {"sample", "app", "tune", "test"} <= EXTRAS.keys()
+    assert pip == ["-e .[sample,app,tune,site,test]"]
+    assert {"sample", "app", "tune", "site", "test"} <= EXTRAS.keys()
 
 
 def test_constraints_pin_every_line_exactly():

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
 import pytest
 import slides
+from chromium import needs_browser
 
 ROOT = Path(__file__).parent.parent
+# What a talk needs, though not the places of its cells.
+needs_reveal = pytest.mark.skipif(
+    find_spec("sphinx_revealjs") is None and "CI" not in os.environ,
+    reason="needs the extra `site`: make install",
+)
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
@@ -44,6 +52,7 @@ def test_headings_open_cells(path):
         assert "\n## " not in cell.source, "a section's heading opens a cell, and so a slide"
 
 
+@needs_reveal
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem[:2])
 def test_talk_has_every_figure_that_is_told_about(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
@@ -60,6 +69,7 @@ def test_talk_has_every_figure_that_is_told_about(path, tmp_path):
     assert [file.suffix for file in tmp_path.iterdir()] == [".html"]
 
 
+@needs_reveal
 def test_code_of_a_figure_is_hidden_and_other_code_is_shown(tmp_path):
     new = nbformat.v4
     picture = new.new_output("display_data", {"image/png": "iVBORw0KGgo="})
@@ -100,3 +110,43 @@ def test_place_changes_with_the_outputs():
     slides.tag(notebook)
     assert cell.metadata.tags == ["parameters"]
     assert cell.metadata.slideshow.slide_type == "skip"
+
+
+@needs_reveal
+@needs_browser
+def test_a_talk_opens_from_disk_and_asks_no_host_for_anything(browser, tmp_path):
+    """Each slide in turn: nothing is cut off that can't be scrolled to. Then the speaker's view."""
+    address = slides.write(LESSONS[3], tmp_path).as_uri()
+    said, asked = [], []
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.on("console", lambda line: said.append(line.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(address)
+    page.wait_for_function("Reveal.isReady()")
+    page.evaluate("Reveal.configure({ transition: 'none' })")
+    assert page.locator("h1").inner_text() == "Train a convolutional network"
+    seen = 1
+    while not page.evaluate("Reveal.isLastSlide()"):
+        page.keyboard.press("Space")
+        seen += 1
+        cut = page.evaluate("""() => {
+            const slide = Reveal.getCurrentSlide(), place = slide.getBoundingClientRect();
+            const box = getComputedStyle(slide);
+            const far = Math.max(...[...slide.querySelectorAll("img, pre, p")]
+                .map((part) => part.getBoundingClientRect().bottom));
+            return place.bottom > innerHeight + 1
+                || (far > innerHeight + 1 && box.overflowY !== "auto");
+        }""")
+        assert not cut, page.evaluate("Reveal.getCurrentSlide().innerText")
+    assert seen == page.evaluate("Reveal.getTotalSlides()")
+    page.evaluate("Reveal.slide(0)")
+    with context.expect_page() as opened:
+        page.keyboard.press("s")
+    opened.value.get_by_text("You will learn").first.wait_for(state="attached")
+    assert said == []
+    assert {url for url in asked if not url.startswith(("data:", "about:", "blob:"))} <= {
+        url for url in asked if url.startswith(address)
+    }
+    context.close()
