@@ -107,6 +107,24 @@ def test_only_ours_and_only_old_ones_are_swept(tmp_path):
     assert (target / "kept").exists()
 
 
+def test_folders_that_go_away_meanwhile_are_no_error(tmp_path, monkeypatch):
+    """Other processes end their own saves, and sweep, too."""
+    folder, real = tmp_path / ".saving-abcdefgh", os.scandir
+    folder.mkdir()
+
+    def scan(path):
+        if Path(path) != tmp_path:
+            return real(path)
+        with real(path) as entries:
+            found = list(entries)
+        folder.rmdir()
+        return contextlib.nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    writing.write(tmp_path / "new.txt", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["new.txt"]
+
+
 def test_copies_of_killed_loads_are_swept(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     folder = tmp_path / "mnistlib-opening-abcdefgh"
