@@ -181,7 +181,7 @@ for number in itertools.count(1):
 def test_kill_at_any_point_leaves_a_network_with_its_own_calibration(tmp_path, suffix):
     path, draw = tmp_path / f"kept{suffix}", random.Random(suffix)
     # Starting TensorFlow takes most of the time.
-    for _ in range(2 if suffix == ".keras" else 6):
+    for _ in range(1 if suffix == ".keras" else 4):
         started = child(PAIRS, path)
         begun = path.stat().st_mtime_ns if path.exists() else None
         while not path.exists() or path.stat().st_mtime_ns == begun:
