@@ -109,15 +109,17 @@ def test_only_ours_and_only_old_ones_are_swept(tmp_path):
 
 def test_folders_that_go_away_meanwhile_are_no_error(tmp_path, monkeypatch):
     """Other processes end their own saves, and sweep, too."""
-    folder, real = tmp_path / ".saving-abcdefgh", os.scandir
-    folder.mkdir()
+    gone, old, real = tmp_path / ".saving-abcdefgh", tmp_path / ".saving-bcdefghi", os.scandir
+    gone.mkdir()
+    old.mkdir()
+    make_old(old, 2 * 86_400)
 
     def scan(path):
-        if Path(path) != tmp_path:
+        if path != tmp_path:  # of a folder that is open, a number
             return real(path)
         with real(path) as entries:
-            found = list(entries)
-        folder.rmdir()
+            found = sorted(entries, key=lambda entry: entry.name)
+        gone.rmdir()
         return contextlib.nullcontext(found)
 
     monkeypatch.setattr(os, "scandir", scan)
