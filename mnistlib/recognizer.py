@@ -405,9 +405,9 @@ def _calibrated(
         temperature, threshold = (calibration[name] for name in _CALIBRATION[:2])
         # Files of earlier states do not say: theirs were not.
         deslanted = calibration.get("deslanted", False)
-        for value in (temperature, threshold):
+        for name, value in (("temperature", temperature), ("threshold", threshold)):
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{value!r} is no number")
+                raise TypeError(f"{name} must be a number; received {value!r}")
         if not isinstance(deslanted, bool):
             raise TypeError(f"deslanted must be true or false; received {deslanted!r}")
         if not (_COOLEST <= temperature <= _HOTTEST and 0 <= threshold <= 1):
