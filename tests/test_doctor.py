@@ -235,6 +235,16 @@ def test_strokes_are_found_by_their_checksums(nowhere, few_writers):
     assert (damaged.status, "is damaged" in damaged.found) == ("warning", True)
 
 
+def test_wrong_files_in_the_folder_that_was_named_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv(data.ENVIRONMENT_VARIABLE, str(tmp_path))
+    (tmp_path / "pendigits").mkdir()
+    for name in pendigits.FILES:
+        (tmp_path / "pendigits" / name).write_bytes(b"others")
+    (check,) = doctor._files("strokes", pendigits.FILES, "pendigits")
+    assert (check.status, check.advice) == ("error", "Remove it, or fetch it again.")
+    assert f"{tmp_path / 'pendigits' / next(iter(pendigits.FILES))} is not as" in check.found
+
+
 def test_a_cache_that_cannot_be_written_is_named(nowhere):
     nowhere.cache.write_text("in the way")
     (check,) = checks(doctor._cache)
@@ -311,6 +321,18 @@ def test_a_kernel_of_another_python_is_named(tmp_path, monkeypatch):
     assert said(sys.executable).status == "ok"
     assert said("/usr/bin/env").status == "warning"
     assert said(str(tmp_path / "gone")).status == "error"
+
+
+def test_where_there_is_no_kernel_the_command_that_makes_one_is_said(monkeypatch):
+    from jupyter_client import kernelspec
+
+    def nothing(self, name):
+        raise kernelspec.NoSuchKernel(name)
+
+    monkeypatch.setattr(kernelspec.KernelSpecManager, "get_kernel_spec", nothing)
+    (check,) = checks(doctor._kernel)
+    assert (check.status, check.found) == ("warning", "there is no kernel python3")
+    assert check.advice == f"{sys.executable} -m ipykernel install --user"
 
 
 def test_little_room_on_a_disk_is_said(monkeypatch):
