@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -137,13 +138,19 @@ def digest(model) -> str:
     return hashlib.sha256(b"".join(value.tobytes() for value in held)).hexdigest()
 
 
-@pytest.fixture
-def interrupted(few, tmp_path) -> Path:
-    """A training of which two epochs are done."""
-    path = tmp_path / "training.npz"
+@pytest.fixture(scope="module")
+def interrupted_once(few, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("interrupted") / "training.npz"
     with pytest.raises(Interrupted):
         fit(few, path, at=2)
     return path
+
+
+@pytest.fixture
+def interrupted(interrupted_once, tmp_path) -> Path:
+    """A training of which two epochs are done, with whatever was left beside its file."""
+    shutil.copytree(interrupted_once.parent, tmp_path / "copy")
+    return tmp_path / "copy" / interrupted_once.name
 
 
 def test_a_finished_training_is_not_done_again(few, interrupted):
