@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mnistlib import cache, data, kept, pendigits, writers
+from mnistlib import cache, data, floors, kept, pendigits, writers
 
 STATUSES = ("ok", "warning", "error")
 """``warning``: something is slower or missing that not everybody needs. ``error``: a part of the
@@ -33,10 +33,7 @@ FLOORS = {
     "python": "3.11",
     "numpy": "2.0",
     "tensorflow": "2.20",
-    # Before it, files of models could run code (CVE-2026-1462 and earlier).
-    "keras": "3.13.2",
-    # Before it, the page could be made to give away files (CVE-2026-28414, -28416).
-    "gradio": "6.7",
+    **floors.FLOORS,
 }
 """The oldest versions that do, as pyproject.toml has them."""
 
@@ -128,7 +125,7 @@ def worst(checks: list[Check]) -> str:
 
 def _python() -> Iterator[Check]:
     found = f"{platform.python_version()} (at least {FLOORS['python']}), {sys.executable}"
-    if sys.version_info[:2] < _numbers(FLOORS["python"]):
+    if floors.is_below(platform.python_version(), FLOORS["python"]):
         advice = f"Make an environment with Python {FLOORS['python']} or newer."
         yield Check("Python", "error", found, advice)
     else:
@@ -191,7 +188,7 @@ def _package(name: str, *, needed: bool = True) -> Iterator[Check]:
 
 
 def _at_least(name: str, version: str) -> Check:
-    if _numbers(version) < _numbers(FLOORS[name]):
+    if floors.is_below(version, FLOORS[name]):
         found = f"{version}, older than {FLOORS[name]}"
         return Check(name, "error", found, f"pip install -U '{name}>={FLOORS[name]}'")
     return Check(name, "ok", f"{version} (at least {FLOORS[name]})")
@@ -392,11 +389,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Take the numbers at the beginning of a version: 3.13.2rc1 → (3, 13, 2)."""
-    return tuple(int(part) for part in re.match(r"[0-9.]*", version)[0].split(".") if part)
 
 
 def _try(code: str) -> tuple[str, str | None]:

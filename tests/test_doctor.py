@@ -144,7 +144,7 @@ def test_a_package_that_is_missing_or_does_not_import_is_told(tmp_path, monkeypa
 
 def test_an_older_python_is_an_error(monkeypatch):
     assert checks(doctor._python)[0].status == "ok"
-    monkeypatch.setattr(sys, "version_info", (3, 10, 12))
+    monkeypatch.setattr(platform, "python_version", lambda: "3.10.12")
     (check,) = checks(doctor._python)
     assert (check.status, check.advice) == (
         "error",
