@@ -133,10 +133,6 @@ def test_arrays_compare_strokes_as_pairs_of_them_were_compared():
             assert found.tolist() == [rule(one, other) for other in boxes.tolist()], name
 
 
-def ranked_by_pillow(values, window, rank):
-    return Image.fromarray(values).filter(ImageFilter.RankFilter(window, rank))
-
-
 def test_filters_give_what_those_of_pillow_give():
     values = hostile.noise(60)
     for window in (3, 5, 11):
@@ -147,6 +143,9 @@ def test_filters_give_what_those_of_pillow_give():
             rows = preprocess._extreme(values, window, 0, choose)
             found = preprocess._extreme(rows, window, 1, choose)
             assert np.array_equal(found, Image.fromarray(values).filter(kind(window)))
+    for rank, found in enumerate(preprocess._ranked(values)):
+        by_pillow = Image.fromarray(values).filter(ImageFilter.RankFilter(3, rank))
+        assert np.array_equal(found, by_pillow), rank
 
 
 def test_a_hint_of_a_picture_that_cannot_be_read_from_the_side_is_none(monkeypatch):
