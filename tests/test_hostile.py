@@ -164,11 +164,15 @@ def test_a_hint_of_a_picture_that_cannot_be_read_from_the_side_is_none(monkeypat
     assert hint is None or "lie" not in hint
 
 
-def test_of_hundreds_of_digits_it_is_not_tried_whether_they_lie_on_their_side(monkeypatch):
+@pytest.mark.parametrize(("count", "parts"), [(101, 0), (100, 3)])
+def test_of_hundreds_of_digits_it_is_not_tried_whether_they_lie_on_their_side(
+    monkeypatch, count, parts
+):
     reader = recognizer.shipped()
     picture = drawing.sheet([7, 2, 0], seed=3)
     digit, answer = reader.read(picture)[0]
-    unsure = [(digit, dataclasses.replace(answer, sure=False))] * 101
+    digit = dataclasses.replace(digit, parts=(digit,) * parts)
+    unsure = [(digit, dataclasses.replace(answer, sure=False))] * count
     monkeypatch.setattr(pictures, "read", lambda _: pytest.fail("it was looked at again"))
     assert reader.hint(picture, unsure) is None
 
