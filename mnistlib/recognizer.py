@@ -161,7 +161,7 @@ def _predicting(model: keras.Model | inference.Network) -> Callable[[np.ndarray]
 _BADLY, _WELL = 0.6, 0.8
 # Looking at a picture from three more sides takes three times as long again: not with more digits
 # than that, or digits and parts of digits, and with no more pixels.
-_MANY, _ASKED, _LARGE = 100, 300, 16_000_000
+_MANY, _ASKED, _LARGE = 100, 300, 4_000_000
 _TURNS = (
     (-90, "on its side: turn it to the right by a quarter"),
     (90, "on its side: turn it to the left by a quarter"),

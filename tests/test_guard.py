@@ -283,6 +283,20 @@ def test_web_sockets_are_closed():
     assert said == ["websocket.close"]
 
 
+@pytest.mark.parametrize("hosts", [["localhost", "evil.example"], ["localhost"] * 2, []])
+def test_a_request_names_one_host_whatever_the_server_lets_through(hosts):
+    said = []
+
+    async def send(message):
+        said.append(message)
+
+    headers = [(b"host", host.encode()) for host in hosts]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+    made = guard.Guard(None, guard.Hosts(), Path())
+    asyncio.run(made(scope, None, send))
+    assert said[0]["status"] == 403
+
+
 def test_old_pictures_and_empty_folders_are_swept(tmp_path):
     for name, age in (("old", 400), ("new", 200)):
         folder = tmp_path / name
@@ -431,7 +445,7 @@ def test_who_has_left_is_not_served_and_who_is_one_too_many_is_told():
 
 
 def test_sixteen_clients_are_answered_without_an_error(served):
-    figures = serving.load(served.address, clients=16, requests=80)
+    figures = serving.load(served.address, clients=16, requests=48)
     print(figures)
     assert figures["errors"] == 0
     # One answer takes some 30 ms; each waits for fifteen others.
@@ -447,7 +461,7 @@ COUNTED = """
     app._SESSIONS = 5
     _, address, _ = app.launch(recognizer.shipped(), prevent_thread_lock=True, quiet=True)
     tracemalloc.start()
-    for requests in (12, 20):
+    for requests in (8, 12):
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         figures = serving.load(address.rstrip("/"), clients=4, requests=requests)
@@ -459,12 +473,12 @@ COUNTED = """
 def test_memory_does_not_grow_from_answer_to_answer(tmp_path):
     """gradio keeps something of each page until there are more than so many."""
     child = children.start(textwrap.dedent(COUNTED), GRADIO_TEMP_DIR=str(tmp_path))
-    said, told = child.communicate(timeout=120)
+    said, told = child.communicate(timeout=600)
     assert child.returncode == 0, told
     errors, grown = map(int, said.split())
     print(grown)
     assert errors == 0
-    assert grown < 200_000
+    assert grown < 100_000
 
 
 def test_digits_of_a_hostile_picture_are_refused_in_the_page(served, client):

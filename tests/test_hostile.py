@@ -187,7 +187,7 @@ def test_metadata_of_megabytes_change_nothing():
 @pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
 def test_metadata_that_grow_when_unpacked_are_refused(kind):
     whole = hostile.file(drawing.sheet([7], seed=3))
-    packed = hostile.chunk(kind, b"k\0\0" + zlib.compress(bytes(100_000_000), 9))
+    packed = hostile.chunk(kind, b"k\0\0" + zlib.compress(bytes(10_000_000), 1))
     with pytest.raises(pictures.PictureError, match="too large"):
         pictures.read(hostile.with_chunks(whole, packed))
 
