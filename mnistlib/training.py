@@ -456,7 +456,7 @@ class _Trainer:
         return checkpoint.Keeper(path, self.stretches, identity, found.logs, found.epochs)
 
     def _fit_usually(self, seed, **common):
-        warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=4)
+        warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=5)
         keras.utils.set_random_seed(seed)
         x, y, *weights = self.arrays
         return self.model.fit(
