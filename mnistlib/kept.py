@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ _CODE = (
     *("drawing", "forms", "handwriting", "outliers", "paper", "pictures", "preprocess", "strokes"),
 )
 
-
+# As ``images`` names them.
+_NAME = re.compile(r"[A-Za-z0-9-]+-[0-9a-f]{16}\.npz")
 # So long is waited for another process that draws the same.
 _SECONDS = 600
 
@@ -57,6 +59,12 @@ def images(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
                 stacklevel=3,
             )
     return drawn
+
+
+def damaged() -> list[Path]:
+    """List the files that hold images drawn earlier and cannot be read any more."""
+    named = (path for path in cache.folder().glob("*.npz") if _NAME.fullmatch(path.name))
+    return sorted(path for path in named if _read(path) is None)
 
 
 def _read(path: Path) -> np.ndarray | None:

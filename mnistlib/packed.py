@@ -91,9 +91,16 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
     Raises:
         ERRORS: It is damaged.
-        ValueError: The list is too long.
+        ValueError: The list is too long, or a member is packed in an unusual way.
     """
     with _Source(path) as source, zipfile.ZipFile(source) as archive:
+        for member in archive.infolist():
+            # LZMA and bzip2 may take gigabytes for a few bytes.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(
+                    f"{member.filename[:60]!a} is packed by method {member.compress_type}; "
+                    "the usual compression (deflate) and none are read"
+                )
         yield archive
 
 

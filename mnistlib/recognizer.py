@@ -118,14 +118,16 @@ class Recognizer:
     ) -> str | None:
         """Say what may be wrong with a picture that was read badly; None if nothing is noticed.
 
-        Of a picture that holds more than a hundred digits, it doesn't try whether it lies well.
+        Of a picture that holds more than a hundred digits, or three hundred with the parts into
+        which they may be cut, it doesn't try whether it lies well.
 
         Args:
             picture: As given to ``read``.
             found: What ``read`` gave.
         """
         own = _sure(found)
-        if 1 < len(found) <= _MANY and own < _BADLY:
+        asked = sum(len(_with_parts(digit)) for digit, _ in found)
+        if 1 < len(found) <= _MANY and asked <= _ASKED and own < _BADLY:
             upright = pictures.read(picture)
             # The largest, turned three times, would take a gigabyte.
             while upright.width * upright.height > _LARGE:
@@ -158,8 +160,8 @@ def _predicting(model: keras.Model | inference.Network) -> Callable[[np.ndarray]
 # Less than this share of sure answers is bad, and more than that share is well.
 _BADLY, _WELL = 0.6, 0.8
 # Looking at a picture from three more sides takes three times as long again: not with more digits
-# than that, and with no more pixels.
-_MANY, _LARGE = 100, 16_000_000
+# than that, or digits and parts of digits, and with no more pixels.
+_MANY, _ASKED, _LARGE = 100, 300, 4_000_000
 _TURNS = (
     (-90, "on its side: turn it to the right by a quarter"),
     (90, "on its side: turn it to the left by a quarter"),
@@ -405,9 +407,9 @@ def _calibrated(
         temperature, threshold = (calibration[name] for name in _CALIBRATION[:2])
         # Files of earlier states do not say: theirs were not.
         deslanted = calibration.get("deslanted", False)
-        for value in (temperature, threshold):
+        for name, value in (("temperature", temperature), ("threshold", threshold)):
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"{value!r} is no number")
+                raise TypeError(f"{name} must be a number; received {value!r}")
         if not isinstance(deslanted, bool):
             raise TypeError(f"deslanted must be true or false; received {deslanted!r}")
         if not (_COOLEST <= temperature <= _HOTTEST and 0 <= threshold <= 1):

@@ -184,10 +184,9 @@ def fit(
             written by an earlier call with the same arguments on the same initial weights, the
             training goes on from its last epoch; a finished one gives its result again. On the same
             machine, with as many threads and the same versions, the weights are then the same bits
-            as without an interruption, be it by ``kill -9``. Another processor or number of threads
-            may add up in another order: the training then goes on all the same, to other bits.
-            Callbacks of yours begin afresh, and only their effect on the model and its optimizer is
-            kept.
+            as without an interruption, be it by ``kill -9``. Elsewhere the training goes on all the
+            same, perhaps to other bits: ``mnistlib.checkpoint`` says what was seen. Callbacks of
+            yours begin afresh, and only their effect on the model and its optimizer is kept.
         verbose: As in Keras: 0 silent, 1 a bar, 2 one line an epoch.
 
     Returns:
@@ -457,7 +456,7 @@ class _Trainer:
         return checkpoint.Keeper(path, self.stretches, identity, found.logs, found.epochs)
 
     def _fit_usually(self, seed, **common):
-        warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=4)
+        warnings.warn(f"Training with Keras's usual loop: {self.reason}", stacklevel=5)
         keras.utils.set_random_seed(seed)
         x, y, *weights = self.arrays
         return self.model.fit(

@@ -99,8 +99,8 @@ def _sweep(parent: Path, prefix: str) -> None:
     """Remove the folders that killed processes of this user left; those in use stay."""
     name = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}")
     # It may be read-only, or another process may be sweeping it.
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(parent):
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
             if name.fullmatch(entry.name) and _is_left(entry):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
@@ -108,12 +108,13 @@ def _sweep(parent: Path, prefix: str) -> None:
 def _is_left(entry: os.DirEntry) -> bool:
     try:
         about = entry.stat(follow_symlinks=False)
-        own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
-        if not (own and stat.S_ISDIR(about.st_mode)):
-            return False
-        age = time.time() - about.st_mtime
-        if age < _YOUNG_SECONDS:
-            return False
+    except OSError:
+        return False  # gone meanwhile: the process that it belonged to is done
+    own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
+    age = time.time() - about.st_mtime
+    if not (own and stat.S_ISDIR(about.st_mode)) or age < _YOUNG_SECONDS:
+        return False
+    try:
         with (Path(entry.path) / _LOCK).open("r+b") as file:
             free = _try_lock(file.fileno())
     except FileNotFoundError:

@@ -27,7 +27,8 @@ class Attacks:
 
     Attributes:
         files: Name → file. Those in ``READ`` want to read what lies outside of the file, those in
-            ``SWELL`` to take memory or time, all others to write ``written(name)``.
+            ``SWELL`` to take memory or time, all others to write into ``written("")`` or to
+            change a setting.
         secret: A file that lies outside of all of them.
     """
 
@@ -45,7 +46,7 @@ class Attacks:
         _arrays(self)
 
     def written(self, name: str) -> Path:
-        """Give the file that an attack would write."""
+        """Give a file that an attack would write; ``""`` is the folder of all of them."""
         return self.folder / "written" / name
 
     def _add(self, name: str, *, config=None, weights=None) -> None:
@@ -132,16 +133,17 @@ class _Acting(tf.saved_model.experimental.TrackableResource):
         tf.io.write_file(self.path, "x")
 
 
-def _graph(attacks: Attacks, name: str) -> dict:
-    """Make a SavedModel that writes a file while it loads; a TFSMLayer's constructor loads it."""
-    module, folder = tf.Module(), attacks.folder / f"graph-{name}"
-    module.acting = _Acting(attacks.written(name))
-    module.acting.resource_handle  # noqa: B018 (made on first use)
-    taken = tf.TensorSpec((None, None), tf.float32)
-    module.serve = tf.function(lambda x: x, input_signature=[taken])
-    tf.saved_model.save(module, folder, signatures={"serve": module.serve})
-    written = attacks.written(name)
-    written.unlink(missing_ok=True)  # made here acts once
+def _graph(attacks: Attacks) -> dict:
+    """Give a TFSMLayer, whose constructor loads a SavedModel that writes a file while it loads."""
+    folder, written = attacks.folder / "graph", attacks.written("graph")
+    if not folder.exists():
+        module = tf.Module()
+        module.acting = _Acting(written)
+        module.acting.resource_handle  # noqa: B018 (made on first use)
+        taken = tf.TensorSpec((None, None), tf.float32)
+        module.serve = tf.function(lambda x: x, input_signature=[taken])
+        tf.saved_model.save(module, folder, signatures={"serve": module.serve})
+        written.unlink(missing_ok=True)  # made here acts once
     settings = {"filepath": str(folder), "call_endpoint": "serve", "name": "act"}
     return _object("keras.layers", "TFSMLayer", settings)
 
@@ -174,7 +176,7 @@ def _configurations(attacks: Attacks) -> Iterator[tuple[str, dict]]:
         yield f"any-module-{number}", config
     # CVE-2026-1462: the constructor of TFSMLayer; as a layer, and wherever an object may stand.
     config = attacks.config
-    layer = _graph(attacks, "graph")
+    layer = _graph(attacks)
     layer |= {"name": "act", "inbound_nodes": [{"args": [_constant([[1.0]])], "kwargs": {}}]}
     config["config"]["layers"].append(layer)
     yield "graph", config
@@ -186,31 +188,29 @@ def _configurations(attacks: Attacks) -> Iterator[tuple[str, dict]]:
         "policy": ("digit", "dtype"),
     }.items():
         config = attacks.config
-        _layer(config, place)["config"][key] = _graph(attacks, f"graph-as-{name}")
+        _layer(config, place)["config"][key] = _graph(attacks)
         yield f"graph-as-{name}", config
     for name in ("optimizer", "loss", "metrics"):
-        config, acting = attacks.config, _graph(attacks, f"graph-as-{name}")
+        config, acting = attacks.config, _graph(attacks)
         config["compile_config"][name] = [acting] if name == "metrics" else acting
         yield f"graph-as-{name}", config
     config = attacks.config
     settings = config["compile_config"]["optimizer"]["config"]
-    settings["learning_rate"] = _graph(attacks, "graph-as-schedule")
+    settings["learning_rate"] = _graph(attacks)
     yield "graph-as-schedule", config
     for wrapper in ("TimeDistributed", "Bidirectional", "SpectralNormalization"):
         config, name = attacks.config, f"graph-in-{wrapper}"
-        inner = {"name": "hidden", "layer": _graph(attacks, name)}
+        inner = {"name": "hidden", "layer": _graph(attacks)}
         _layer(config, "hidden").update(
             module="keras.layers", class_name=wrapper, config=inner, build_config=None
         )
         yield name, config
     for key in ("build_config", "compile_config"):
         config, name = attacks.config, f"graph-in-{key}"
-        _layer(config, "hidden")[key] = {"input_shape": _graph(attacks, name)}
+        _layer(config, "hidden")[key] = {"input_shape": _graph(attacks)}
         yield name, config
     config = attacks.config
-    _layer(config, "hidden")["inbound_nodes"][0]["kwargs"] = {
-        "training": _graph(attacks, "graph-as-argument")
-    }
+    _layer(config, "hidden")["inbound_nodes"][0]["kwargs"] = {"training": _graph(attacks)}
     yield "graph-as-argument", config
     # CVE-2025-12058: a vocabulary that is a path.
     for name, kind in (("vocabulary", "StringLookup"), ("vocabulary-of-text", "TextVectorization")):

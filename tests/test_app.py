@@ -174,17 +174,14 @@ def test_an_upload_that_no_reader_knows_gets_the_way_out(page, tmp_path):
 
 
 @needs_browser
-def test_other_websites_cannot_use_the_page(address, serve, tmp_path):
+def test_other_websites_cannot_use_the_page(browser, address, serve, tmp_path):
     """A website that gives its name this machine's address, and one that sends from its own."""
-    from playwright.sync_api import sync_playwright
-
     port = address.rstrip("/").rpartition(":")[2]
     (tmp_path / "index.html").write_text("<p>A website</p>")
-    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
-        flags = [*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        stack.callback(browser.close)
-        page = browser.new_page()
+    flags = [*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1"]
+    # Playwright runs once in a process.
+    with browser.browser_type.launch(executable_path=CHROMIUM, args=flags) as resolving:
+        page = resolving.new_page()
         assert page.goto(f"http://evil.example:{port}/").status == 403
         assert "not served as" in page.inner_text("body")
         statuses = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -28,15 +29,16 @@ from mnistlib._tensorflow import keras
 with np.load(sys.argv[1]) as held:
     x, y = held["x"], held["y"]
 
-def train(name, resume, callbacks=()):
-    model = models.build(name, seed=1)
-    history = training.fit(
-        model, x, y, recipe=name, epochs=4, seed=3, resume=resume, callbacks=callbacks
-    )
+def train(trainer, resume, callbacks=()):
+    model = trainer.model
+    history = trainer.fit(seed=3, resume=resume, callbacks=callbacks)
     held = checkpoint._values(model) + checkpoint._values(model.optimizer)
     digest = hashlib.sha256(b"".join(value.tobytes() for value in held)).hexdigest()
     return [digest, history.history, history.epoch]
 """
+
+# As ``training.fit`` makes one and calls it once.
+MADE = "training._Trainer(models.build(name, seed=1), x, y, recipe=name, epochs=4)"
 
 # A process that only imported TensorFlow can be forked, which spares the import for each network.
 KILLED = """
@@ -49,7 +51,7 @@ for name in models.NAMES:
     child = os.fork()
     if not child:
         os.close(told)
-        train(name, f"{sys.argv[2]}/{name}.npz", [Say()])
+        train(MADE, f"{sys.argv[2]}/{name}.npz", [Say()])
         os._exit(0)
     os.close(pipe)
     while (epoch := os.read(told, 1)) and epoch[0] < 2:
@@ -60,9 +62,16 @@ for name in models.NAMES:
 
 COMPARED = """
 for name in models.NAMES:
-    goes_on = train(name, f"{sys.argv[2]}/{name}.npz")
-    print(json.dumps([name, goes_on, train(name, None)]), flush=True)
+    trainer = MADE
+    held = [*checkpoint.variables(trainer.model), *checkpoint.variables(trainer.model.optimizer)]
+    initial = [checkpoint.variable_value(variable) for variable in held]
+    goes_on = train(trainer, f"{sys.argv[2]}/{name}.npz")
+    # The same compiled function from the beginning, which spares a third of the time.
+    for variable, value in zip(held, initial, strict=True):
+        variable.assign(value)
+    print(json.dumps([name, goes_on, train(trainer, None)]), flush=True)
 """
+KILLED, COMPARED = KILLED.replace("MADE", MADE), COMPARED.replace("MADE", MADE)
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +138,19 @@ def digest(model) -> str:
     return hashlib.sha256(b"".join(value.tobytes() for value in held)).hexdigest()
 
 
-@pytest.fixture
-def interrupted(few, tmp_path) -> Path:
-    """A training of which two epochs are done."""
-    path = tmp_path / "training.npz"
+@pytest.fixture(scope="module")
+def interrupted_once(few, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("interrupted") / "training.npz"
     with pytest.raises(Interrupted):
         fit(few, path, at=2)
     return path
+
+
+@pytest.fixture
+def interrupted(interrupted_once, tmp_path) -> Path:
+    """A training of which two epochs are done, with whatever was left beside its file."""
+    shutil.copytree(interrupted_once.parent, tmp_path / "copy")
+    return tmp_path / "copy" / interrupted_once.name
 
 
 def test_a_finished_training_is_not_done_again(few, interrupted):

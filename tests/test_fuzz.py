@@ -42,7 +42,7 @@ def load(content, folder, number):
     if number == 17:
         len([b'x' * 1_000_000 for _ in range(260)])
 
-fuzz.SECONDS, fuzz.MEGABYTES = 2, 300
+fuzz.SECONDS, fuzz.MEGABYTES = 1, 300
 fuzz.LOADERS["planted"] = lambda: fuzz.Loader(lambda: [b"seed"], load, (ValueError,))
 if __name__ == "__main__":
     fuzz.main()
@@ -53,7 +53,7 @@ def test_every_kind_of_fault_is_found(tmp_path, monkeypatch):
     script = tmp_path / "planted.py"
     paths = [str(Path(fuzz.__file__).parent), str(fuzz.ROOT)]
     script.write_text(PLANTED.format(paths=paths))
-    monkeypatch.setattr(fuzz, "SECONDS", 2)
+    monkeypatch.setattr(fuzz, "SECONDS", 1)
     found = fuzz.campaign("planted", inputs=20, script=str(script))
     assert {finding["number"]: finding["what"] for finding in found} == {
         5: "KeyError in planted.py:load",

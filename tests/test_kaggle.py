@@ -277,8 +277,8 @@ def bomb(kind, path):
         path.write_bytes(gzip.compress(b"") * 500_000)
     else:
         with zipfile.ZipFile(path, "w") as archive:
-            for number in range(100_000):
-                archive.writestr(f"{number}.csv", b"")
+            for number in range(20_000):
+                archive.writestr(f"{number:0200}.csv", b"")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def bomb(kind, path):
         ("lines of commas", "row 2: expected 785 values; received 40001"),
         ("no-name of 60 MB", "it ends before its end mark"),
         ("500,000 members", "it has more than 10,000 members"),
-        ("zip of 100,000 members", "its list of members has"),
+        ("zip of 20,000 members with long names", "its list of members has"),
     ],
 )
 def test_a_bomb_is_refused_within_bounds(scratch, kind, said):
