@@ -47,6 +47,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cluster": ("To share runs among machines", ("distributed",)),
     "tune": ("For the search in notebook 08", ("optuna",)),
     "mlflow": ("For mnistlib report --mlflow", ("mlflow",)),
+    "site": ("For make site and make slides", ("furo", "myst-nb", "sphinx", "sphinx-revealjs")),
 }
 """What is installed by choice: what for, and its packages."""
 
