@@ -318,16 +318,9 @@ def _is_folder_name(name: Any) -> bool:
 
 def _read_outcome(folder: Path) -> Outcome | None:
     try:
-        outcome = outcomes.read(folder)
+        return outcomes.read(folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    for figure in outcome.figures:
-        if not all(map(math.isfinite, figure.values)):
-            raise ValueError(
-                f"{folder / outcomes.FILE}: the values of figure {figure.name!r} must be finite; "
-                f"received {figure.values!r:.200}"
-            )
-    return outcome
 
 
 def _points(

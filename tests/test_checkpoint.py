@@ -45,6 +45,9 @@ KILLED = """
 class Say(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         os.write(pipe, bytes([epoch]))
+        # The kill comes at any moment of an epoch, but on a busy machine not after the last one.
+        if epoch == 3:
+            signal.pause()
 
 for name in models.NAMES:
     told, pipe = os.pipe()
@@ -88,7 +91,7 @@ def test_every_network_goes_on_after_kill_9_to_the_same_bits(few, tmp_path):
     assert ended == [[name, str(INTERRUPTED), str(-signal.SIGKILL)] for name in models.NAMES], err
     for name in models.NAMES:
         done = checkpoint.load(tmp_path / f"{name}.npz").epochs
-        assert done == INTERRUPTED
+        assert INTERRUPTED <= done < EPOCHS
     out, err = start(COMMON + COMPARED, few, tmp_path).communicate(timeout=600)
     compared = [json.loads(line) for line in out.splitlines()]
     assert [name for name, *_ in compared] == list(models.NAMES), err

@@ -287,8 +287,9 @@ def test_train_reports_validation_and_test_accuracy(trained, digits):
     for what in ("Validation", "Test"):
         (share,) = re.findall(rf"{what} accuracy (\d+\.\d\d) % \(95 % interval", said)
         assert float(share) >= (97.5 if digits.is_mnist else 85)
-    assert path.is_file()
-    assert path.with_suffix(".json").is_file()
+    # One file, which holds the calibration, too.
+    assert [file.name for file in path.parent.glob("fast*")] == ["fast.keras"]
+    assert recognizer.load(path).temperature != 1
 
 
 @pytest.mark.parametrize(

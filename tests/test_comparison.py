@@ -337,7 +337,7 @@ def test_a_damaged_plan_is_refused(tmp_path, plan, said):
     [
         (lambda text: text[:-20], "is no JSON"),
         (lambda text: text.replace('"seconds": 10.0', '"seconds": "10"'), "seconds must be"),
-        (lambda text: text.replace("0.97", "NaN"), "'validation accuracy' must be finite"),
+        (lambda text: text.replace("0.97", "NaN"), "has a value that is no finite"),
         (lambda text: text.replace("0.97", '"x"'), "figures are damaged"),
         (lambda text: "[]", "must hold"),
     ],
