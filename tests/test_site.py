@@ -13,7 +13,7 @@ import badges
 import nbformat
 import pytest
 import yaml
-from chromium import draw, needs_browser
+from chromium import FAINT, draw, needs_browser
 from test_app import THREE
 
 from mnistlib import questions
@@ -38,47 +38,6 @@ KINDS = (
     ),
 )
 PHONE, DESKTOP = {"width": 400, "height": 800}, {"width": 1280, "height": 900}
-# The texts that can be read, whose contrast with what is behind them is too low for WCAG's AA.
-FAINT = """() => {
-    const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-    const parts = (colour) => {
-        pen.clearRect(0, 0, 1, 1);
-        pen.fillStyle = colour;
-        pen.fillRect(0, 0, 1, 1);
-        const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
-        return [r, g, b, a / 255];
-    };
-    const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3]));
-    const light = (colour) => {
-        const [r, g, b] = colour.map((v) => v / 255)
-            .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const behind = (element) => {
-        const layers = [];
-        for (let at = element; at; at = at.parentElement) {
-            layers.push(parts(getComputedStyle(at).backgroundColor));
-            if (layers.at(-1)[3] === 1) break;
-        }
-        return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255]);
-    };
-    const found = new Map();
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-        const element = node.parentElement, style = getComputedStyle(element);
-        if (!node.data.trim() || element.closest("script, style, svg, noscript")) continue;
-        if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
-        const below = behind(element), ink = over(parts(style.color), below);
-        const [a, b] = [light(ink), light(below)].sort((x, y) => y - x);
-        const ratio = (a + 0.05) / (b + 0.05), size = parseFloat(style.fontSize);
-        const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-        if (ratio >= (large ? 3 : 4.5)) continue;
-        found.set(`${element.className} ${ink} on ${below}`, `${ratio.toFixed(2)}: ${node.data}`);
-    }
-    return [...found].slice(0, 5);
-}"""
-
-
 # What reaches beyond the page's right edge, and can't be scrolled to in a box of its own.
 CUT = """() => [...document.querySelectorAll("article *")].filter((element) => {
     const place = element.getBoundingClientRect();
