@@ -13,7 +13,7 @@ from test_app import SEVEN
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 SIX = "06_recognise_your_own_digits"
-PADS = {"04_convolutional_network": "webpage.show(cnn)", SIX: "webpage.show(reader)"}
+PADS = {"04_convolutional_network": "webpage.show(model)", SIX: "webpage.show(reader)"}
 
 
 @contextlib.contextmanager
@@ -26,10 +26,13 @@ def jupyterlab(folder, lesson, *, source="auto"):
             assert old in cell.source
             cell.source = cell.source.replace(old, f'SOURCE: str = "{source}"')
     nbformat.write(notebook, folder / "lesson.ipynb")
-    # Everything is laid out at once, not only what is scrolled to.
-    path = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker"
-    path.parent.mkdir(parents=True)
-    path.with_suffix(".jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    # Everything is laid out at once, not only what is scrolled to; and no question about news.
+    settings = {"notebook-extension/tracker": '{"windowingMode": "none"}'}
+    settings |= {"apputils-extension/notification": '{"fetchNews": "false"}'}
+    for name, values in settings.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(values)
     port = closed_port()
     options = [
         *(f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}", "--allow-root"),
