@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import signal
 import tempfile
 import threading
 import warnings
@@ -26,6 +27,11 @@ from mnistlib import DISTRIBUTION, cache, data, pendigits
 # A slow machine is no failure, and nothing is written beside the code.
 settings.register_profile("mnistlib", deadline=None, database=None)
 settings.load_profile("mnistlib")
+
+
+# What a shell starts with "&" is born deaf to Ctrl-C, and so is whatever that starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

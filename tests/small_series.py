@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import nbformat
@@ -27,11 +26,6 @@ BOUNDS = """\
 at_least = {at_least}
 because = "0.975 ± 0.007"
 """
-
-
-def hear_ctrl_c() -> None:
-    """In a child process: hear SIGINT, which what a shell starts with ``&`` is born deaf to."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def write_bounds(folder: Path, at_least: float) -> None:

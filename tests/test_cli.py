@@ -18,7 +18,6 @@ from PIL import Image
 from small_series import (
     PARAMETERS,
     RECORDS,
-    hear_ctrl_c,
     write_bounds,
     write_notebook,
     write_series,
@@ -102,7 +101,6 @@ def test_an_interrupted_run_prints_what_is_finished_and_goes_on(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("runs/.partial/02_wait*/02_wait.ipynb")):

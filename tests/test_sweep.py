@@ -16,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from small_series import hear_ctrl_c, write_notebook
+from small_series import write_notebook
 
 from mnistlib import execution, outcomes, sweep
 
@@ -265,7 +265,6 @@ def test_killed_at_random_points_and_started_again_the_table_is_the_same(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=hear_ctrl_c,
         )
         deadline = time.monotonic() + rng.uniform(1.5, 6)
         while time.monotonic() < deadline and started.poll() is None:
@@ -387,7 +386,6 @@ def test_a_sweep_on_a_cluster_that_is_given_up_ends_the_runs_there(cluster, tmp_
         [*command, "--out", tmp_path / "out"],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hear_ctrl_c,
     )
 
     def kernels():
