@@ -50,6 +50,10 @@ with _quiet_stderr():
         # RuntimeError: the GPU is in use already, by whoever imported TensorFlow first.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(_gpu, True)
+    if tf.__version__.startswith("2.20."):
+        # This version says once in a process, whatever the level of its log, that XLA compiled
+        # something: better here, where nobody reads it.
+        tf.function(lambda x: tf.matmul(x, x), jit_compile=True)(tf.ones((2, 2)))
 
 # Python-side warnings go to standard error too; the one that comes up says that training several
 # models compiles several functions, which is what a series of seeds is meant to do.
