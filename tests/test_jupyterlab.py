@@ -109,7 +109,7 @@ FIGURES = """() => window.jupyterapp.shell.currentWidget.content.widgets
 
 THEME = 'theme => window.jupyterapp.commands.execute("apputils:change-theme", { theme })'
 # Keras colours its summaries itself, too faintly on white.
-HIDE_COLOURED = """() => document.querySelectorAll(".jp-RenderedText pre span").forEach(
+HIDE_COLOURED = """() => document.querySelectorAll(".jp-OutputArea-output pre span").forEach(
     span => { span.style.visibility = "hidden"; })"""
 HEIGHT = """() => Math.max(...[...document.querySelectorAll(".jp-Notebook, .jp-Notebook *")].map(
     element => element.scrollHeight))"""
