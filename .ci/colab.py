@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     jobs = batch.plan(asked.names)
     if shutil.which(asked.python) is None:
-        print(f"There is no {asked.python}, which Colab runs: name one with PYTHON=…")
+        print(f"There is no {asked.python}, which Colab runs: name one: COLAB_PYTHON=…")
         return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
     start = time.perf_counter()
