@@ -38,7 +38,6 @@ COPIED = (
 _BADGE = re.compile(r"\[!\[[^]]*\]\([^)]*\)\]\(([^)]*)\)")
 _CHECK = re.compile(r'check\("([\w-]+)", (?:""|None)\)\)?(?: *# *(.*))?')
 _START = time.monotonic()
-_NO_PAD = "a pad to draw on appears here"
 _PAD = """\
 <p>Here, the network that comes with the library answers; in JupyterLab or Colab, the lesson's.</p>
 <iframe class="pad" src="{up}digit.html" loading="lazy" title="Draw a digit"></iframe>
@@ -174,7 +173,7 @@ def _output(output: nbformat.NotebookNode, up: str) -> nbformat.NotebookNode | N
     data = output.get("data", {})
     if data.get("text/plain") in asks:
         return None
-    if _NO_PAD in data.get("text/markdown", ""):
+    if data.get("text/markdown") == webpage.INSTEAD:
         return nbformat.v4.new_output("display_data", {"text/html": _PAD.format(up=up)})
     return output
 

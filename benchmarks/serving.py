@@ -18,37 +18,59 @@ from pathlib import Path
 import numpy as np
 
 
-@contextlib.contextmanager
-def page(
-    *options: str, log: str | Path = os.devnull, **environment: str
-) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Serve the page on a free port, in a process of its own: its address, and the process."""
+def closed_port() -> int:
+    """Find a port of this machine on which nobody listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "mnistlib", "app", "--port", str(port), *options]
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serve(
+    address: str, *command: str | Path, log: str | Path = os.devnull, **environment: str
+) -> Iterator[subprocess.Popen]:
+    """Have Python serve an address, in a process of its own that ends with the block.
+
+    Args:
+        address: What is asked until it answers.
+        *command: What Python is called with, such as ``-m``, ``mnistlib``, ``app``.
+        log: Where to write what the process says.
+        **environment: Variables of its environment, beside those of this process.
+
+    Raises:
+        RuntimeError: It ends, or does not answer within two minutes: with what it said.
+    """
+    import httpx
+
     with Path(log).open("wb") as said:
-        server = subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | environment)
+        server = subprocess.Popen(
+            [sys.executable, *command], stdout=said, stderr=said, env=os.environ | environment
+        )
     try:
-        wait_for(f"http://127.0.0.1:{port}", server)
-        yield f"http://127.0.0.1:{port}", server
+        deadline = time.monotonic() + 120
+        while True:
+            if server.poll() is not None or time.monotonic() > deadline:
+                state = "does not answer" if server.poll() is None else "has ended"
+                raise RuntimeError(f"{address} {state}: {Path(log).read_text()}")
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(address, trust_env=False, timeout=10)
+                break
+            time.sleep(0.2)
+        yield server
     finally:
         server.terminate()
         server.wait(30)
 
 
-def wait_for(address: str, server: subprocess.Popen) -> None:
-    """Wait until a server answers."""
-    import httpx
-
-    for _ in range(600):
-        if server.poll() is not None:
-            raise RuntimeError(f"the page has ended with {server.returncode}")
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(address, trust_env=False, timeout=10)
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"{address} does not answer")
+@contextlib.contextmanager
+def page(
+    *options: str | Path, log: str | Path = os.devnull, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Serve the page of ``mnistlib app`` on a free port: its address, and the process."""
+    port = closed_port()
+    address, command = f"http://127.0.0.1:{port}", ("-m", "mnistlib", "app", "--port", str(port))
+    with serve(address, *command, *options, log=log, **environment) as server:
+        yield address, server
 
 
 def drawings(count: int = 8) -> list[str]:

@@ -25,6 +25,9 @@ ABOUT = (
 )
 """What the page says of the shipped recognizer."""
 
+INSTEAD = "*In JupyterLab or Colab, a pad to draw on appears here.*"
+"""What a notebook shows in place of the page where nobody could draw, Markdown."""
+
 _FOLDER = Path(__file__).parent
 
 
@@ -89,7 +92,7 @@ def show(network: Recognizer | keras.Model) -> HTML | Markdown:
     recognizer = network if isinstance(network, Recognizer) else Recognizer(network)
     page = build(recognizer, about="The network of this notebook. Nothing leaves your browser.")
     if not _somebody_is_there():
-        return Markdown("*In JupyterLab or Colab, a pad to draw on appears here.*")
+        return Markdown(INSTEAD)
     # A frame of its own keeps the page's styles and names out of the notebook.
     frame = '<iframe width="100%" height="860" style="border: 0" title="Draw a digit"'
     return HTML(f'<div>{frame} srcdoc="{html.escape(page)}"></iframe></div>')

@@ -20,8 +20,8 @@ import pooch
 import pytest
 from chromium import CHROMIUM, FLAGS
 from hypothesis import settings
-from ports import closed_port
 
+from benchmarks.serving import closed_port
 from mnistlib import DISTRIBUTION, cache, data, pendigits
 
 # A slow machine is no failure, and nothing is written beside the code.

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from chromium import CHROMIUM, FLAGS, draw, needs_browser, shot
 from PIL import Image
-from ports import closed_port, serving
 
+from benchmarks import serving
 from mnistlib import app, drawing, recognizer
 
 
@@ -26,13 +26,9 @@ def model(reader, tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(model, tmp_path_factory):
     """The page as ``mnistlib app`` serves it, in a process of its own."""
-    port = closed_port()
-    with serving(
-        f"http://127.0.0.1:{port}/",
-        ["mnistlib", "app", "--model", model, "--port", str(port)],
-        log=tmp_path_factory.mktemp("app") / "log",
-    ) as answering:
-        yield answering
+    log = tmp_path_factory.mktemp("app") / "log"
+    with serving.page("--model", model, log=log) as (address, _):
+        yield f"{address}/"
 
 
 @pytest.fixture
@@ -241,14 +237,8 @@ def test_gradio_that_cannot_be_imported_is_not_called_missing():
     ],
 )
 def test_the_page_goes_through_no_proxy(model, tmp_path, proxies):
-    port, none = closed_port(), {"no_proxy": "", "NO_PROXY": ""}
-    with serving(
-        f"http://127.0.0.1:{port}/",
-        ["mnistlib", "app", "--model", model, "--port", str(port)],
-        log=tmp_path / "log",
-        **proxies,
-        **none,
-    ):
+    none = {"no_proxy": "", "NO_PROXY": ""}
+    with serving.page("--model", model, log=tmp_path / "log", **proxies, **none):
         pass
     assert "Traceback" not in (tmp_path / "log").read_text()
 
@@ -280,11 +270,8 @@ def test_the_next_free_port_is_taken_and_said(model, tmp_path):
                 other.listen()
         port = app.find_port("127.0.0.1")
         assert port > app.FIRST_PORT + 1
-        with serving(
-            f"http://127.0.0.1:{port}/",
-            ["mnistlib", "app", "--model", model],
-            log=tmp_path / "log",
-        ):
+        command = ("-m", "mnistlib", "app", "--model", model)
+        with serving.serve(f"http://127.0.0.1:{port}/", *command, log=tmp_path / "log"):
             pass
     assert (
         f"port {app.FIRST_PORT} is taken; the page is on {port}" in (tmp_path / "log").read_text()

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from children import measure, start
-from ports import closed_port
 
+from benchmarks.serving import closed_port
 from mnistlib import cache, data, kept
 
 CONTENT = b"what was promised"

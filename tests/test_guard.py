@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -17,7 +15,6 @@ import children
 import hostile
 import httpx
 import pytest
-from ports import closed_port
 
 from benchmarks import serving
 from mnistlib import drawing, guard, turns
@@ -367,14 +364,7 @@ SLOW = """
 
 
 def test_what_nobody_waits_for_is_not_computed(tmp_path, client):
-    port, log = closed_port(), tmp_path / "log"
-    with log.open("wb") as said:
-        server = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(SLOW), str(port)],
-            stdout=said,
-            stderr=said,
-            env=os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)},
-        )
+    port, log = serving.closed_port(), tmp_path / "log"
     address, drawn = f"http://127.0.0.1:{port}", serving.drawings(1)[0]
     body = {"data": [], "fn_index": 0, "session_hash": "x", "event_data": {"picture": drawn}}
     content = json.dumps(body)
@@ -382,8 +372,8 @@ def test_what_nobody_waits_for_is_not_computed(tmp_path, client):
         f"POST /gradio_api/run/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
-    try:
-        serving.wait_for(address, server)
+    command = ("-c", textwrap.dedent(SLOW), str(port))
+    with serving.serve(address, *command, log=log, GRADIO_TEMP_DIR=str(tmp_path)):
         leaving = [socket.create_connection(("127.0.0.1", port)) for _ in range(12)]
         for wire in leaving:
             wire.sendall((head + content).encode())
@@ -391,9 +381,6 @@ def test_what_nobody_waits_for_is_not_computed(tmp_path, client):
         for wire in leaving:
             wire.close()
         assert serving.ask(client, address, drawn, "stays")[0]["label"] == "7"
-    finally:
-        server.terminate()
-        server.wait(30)
     # The one that was being answered when they left, perhaps the next, and the one that stayed.
     assert 2 <= log.read_text().count("reads") <= 4
 

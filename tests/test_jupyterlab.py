@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from chromium import FAINT, draw, needs_browser, shot
-from ports import closed_port, serving
 from test_app import SEVEN
+
+from benchmarks import serving
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -33,21 +34,22 @@ def jupyterlab(folder, lesson, *, source="auto"):
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(values)
-    port = closed_port()
+    port = serving.closed_port()
     options = [
         *(f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}", "--allow-root"),
         *("--no-browser", "--IdentityProvider.token=secret"),
         "--LabApp.expose_app_in_browser=True",
     ]
-    with serving(
-        f"http://127.0.0.1:{port}/lab/tree/lesson.ipynb?token=secret",
-        ["jupyterlab", *options],
+    address = f"http://127.0.0.1:{port}/lab/tree/lesson.ipynb?token=secret"
+    with serving.serve(
+        address,
+        *("-m", "jupyterlab", *options),
         log=folder / "log",
         JUPYTER_CONFIG_DIR=str(folder / "config"),
         JUPYTERLAB_SETTINGS_DIR=str(folder / "settings"),
         PYTHONPATH=str(NOTEBOOKS.parent),
-    ) as answering:
-        yield answering
+    ):
+        yield address
 
 
 # JupyterLab's own "Run All Cells", begun when the kernel answers; what became of it is kept in
