@@ -63,12 +63,12 @@ colab-check: $(STAMP) ## Run the lessons on Colab's own versions (another one: C
 test-slow: $(STAMP) ## Run every lesson in JupyterLab, whose pictures are in runs/, and as a script
 	SLOW_TESTS=1 $(BIN)/pytest $(ARGS) tests/test_jupyterlab.py tests/test_scripts.py
 
-# uv, because pip cannot choose the oldest. Without mlxtend, which asks for newer versions.
+# uv, because pip cannot choose the oldest.
 test-oldest: $(STAMP) ## Unit tests with the oldest versions that pyproject.toml allows
 	@$(BIN)/python -m venv --clear runs/oldest
 	@runs/oldest/bin/python -m pip install --quiet uv
 	@runs/oldest/bin/uv pip install --python runs/oldest/bin/python --resolution lowest-direct \
-	    -e '.[notebooks,app,tune,test]'
+	    -e '.[notebooks,sample,app,tune,test]'
 	runs/oldest/bin/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS) tests
 
 bench: $(STAMP) ## Time the series against its peers (an hour; one of them needs torch in .venv)
