@@ -13,7 +13,7 @@ import warnings
 FLOORS = {"keras": "3.13.2", "gradio": "6.7"}
 """Package → its first version that is mended: CVE-2026-1462; CVE-2026-28414 and -28416.
 
-``pyproject.toml`` asks for the same; somebody else's environment may hold an older one.
+``pyproject.toml`` asks for these or newer ones; somebody else's environment may hold an older one.
 """
 
 _OPENS = {"keras": "model files of strangers", "gradio": "a page that others can reach"}

@@ -236,9 +236,11 @@ def _path_of(font: str) -> str:
 
 @functools.cache
 def _signs_of(font: str) -> frozenset[int]:
+    """Tell what a font can write; one that this Matplotlib does not carry yet, nothing."""
     from matplotlib.ft2font import FT2Font
 
-    return frozenset(FT2Font(_path_of(font)).get_charmap())
+    path = _path_of(font)
+    return frozenset(FT2Font(path).get_charmap()) if Path(path).is_file() else frozenset()
 
 
 @functools.cache

@@ -104,7 +104,8 @@ def test_an_interrupted_run_prints_what_is_finished_and_goes_on(
     )
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("runs/.partial/02_wait*/02_wait.ipynb")):
-        assert started.poll() is None and time.monotonic() < deadline
+        assert started.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     started.send_signal(number)
     said, complained = started.communicate(timeout=120)

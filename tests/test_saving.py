@@ -35,6 +35,8 @@ from hypothesis import strategies as st
 from mnistlib import allowlist, models, saving, sizes, training
 
 layers = keras.layers
+# Keras 3.14 has brought it.
+RENORM = {"renorm": True} if "renorm" in layers.BatchNormalization(name="x").get_config() else {}
 
 
 # --- what is legal -------------------------------------------------------------------------------
@@ -98,7 +100,7 @@ def other_layers() -> keras.Model:
         layers.ELU(),
         layers.ReLU(6.0),
         layers.Activation("gelu"),
-        layers.BatchNormalization(renorm=True),
+        layers.BatchNormalization(**RENORM),
         layers.Dropout(0.3, seed=4),
         layers.Flatten(),
         layers.Dense(12, activation=layers.LeakyReLU(0.2), kernel_regularizer="l1"),

@@ -69,7 +69,10 @@ def batch_by_batch(model, x, y, *, epochs, batch_size, seed) -> dict[str, list[f
     for _ in range(epochs):
         rng.shuffle(order)
         batches = np.split(order, range(batch_size, len(x), batch_size))
-        logs = [model.train_on_batch(x[batch], y[batch], return_dict=True) for batch in batches]
+        logs = []
+        for batch in batches:
+            model.reset_metrics()  # before Keras 3.14, they go on from one batch to the next
+            logs.append(model.train_on_batch(x[batch], y[batch], return_dict=True))
         for name in logs[0]:
             mean = np.average(
                 [log[name] for log in logs], weights=[len(batch) for batch in batches]
