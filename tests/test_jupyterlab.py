@@ -113,6 +113,9 @@ THEME = 'theme => window.jupyterapp.commands.execute("apputils:change-theme", { 
 # Keras colours its summaries itself, too faintly on white.
 HIDE_COLOURED = """() => document.querySelectorAll(".jp-OutputArea-output pre span").forEach(
     span => { span.style.visibility = "hidden"; })"""
+# Where all has its place, too: running has scrolled to the last cell.
+TO_THE_TOP = """() => document.querySelectorAll(".jp-Notebook, .jp-Notebook *").forEach(
+    element => { element.scrollTop = 0; })"""
 HEIGHT = """() => Math.max(...[...document.querySelectorAll(".jp-Notebook, .jp-Notebook *")].map(
     element => element.scrollHeight))"""
 
@@ -164,6 +167,7 @@ def test_every_lesson_runs_in_jupyterlab_and_can_be_read_in_the_dark(browser, tm
         page.set_viewport_size({"width": 1200, "height": 400 + page.evaluate(HEIGHT)})
         for theme in ("Light", "Dark"):
             page.evaluate(THEME, f"JupyterLab {theme}")
+            page.evaluate(TO_THE_TOP)
             page.wait_for_timeout(3_000)
             shot(page, f"lab-{lesson[:2]}-{theme.lower()}.png")
             figures = page.evaluate(FIGURES)
