@@ -476,7 +476,10 @@ def _quiet(optuna) -> Iterator[None]:
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # That a killed search left its lock behind is dealt with, and nobody's fault.
+            warnings.filterwarnings("ignore", "The existing lock file has not been released")
+            yield
     finally:
         optuna.logging.set_verbosity(before)
 
