@@ -110,9 +110,10 @@ FIGURES = """() => window.jupyterapp.shell.currentWidget.content.widgets
 
 
 THEME = 'theme => window.jupyterapp.commands.execute("apputils:change-theme", { theme })'
-# Keras colours its summaries itself, too faintly on white.
-HIDE_COLOURED = """() => document.querySelectorAll(".jp-OutputArea-output pre span").forEach(
-    span => { span.style.visibility = "hidden"; })"""
+# Keras colours its summaries itself, and JupyterLab code in text, both too faintly on white.
+HIDE_COLOURED = """() => document.querySelectorAll(
+    ".jp-OutputArea-output pre span, .jp-MarkdownOutput pre span"
+).forEach(span => { span.style.visibility = "hidden"; })"""
 # Where all has its place, too: running has scrolled to the last cell.
 TO_THE_TOP = """() => document.querySelectorAll(".jp-Notebook, .jp-Notebook *").forEach(
     element => { element.scrollTop = 0; })"""
