@@ -16,6 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+# What describes a trial's network and its augmentation; its other options are those of
+# training.fit.
+NETWORK = ("filters", "hidden", "dropout", "crop", "units", "precision")
+AUGMENTATION = ("degrees", "zoom", "pixels", "elastic", "deslanted")
+
 
 def train(
     model: str,
@@ -400,6 +405,80 @@ def _divided_by_writer(seed: int):
     return data.split(
         digits.x_train, digits.y_train, validation=0.1, groups=writers.load().train, seed=seed
     )
+
+
+def trial(
+    fold: int,
+    seed: int,
+    *,
+    model: str,
+    views: bool = True,
+    inputs: str = "plain",
+    keep: str | None = None,
+    **options,
+) -> dict:
+    """Train a recipe without one fold, and ask it for the digits of that fold.
+
+    Args:
+        fold: 0–4.
+        seed: Of the initial weights and of the order of the digits.
+        model: The network of the series whose recipe the options change.
+        views: Whether the answer is the average over nine places, of the digits as written and,
+            where the network has learned from both, deslanted.
+        inputs: ``deslanted``: learn and answer deslanted digits alone.
+        keep: Where to write the probabilities.
+        **options: What ``models.convolutional`` takes, or with ``units`` ``models.dense``, and what
+            ``augment.distort`` and ``training.fit`` take.
+
+    Returns:
+        The row's figures: ``digits``, ``errors``, how many ``students`` wrote and how many of these
+        are ``student_errors``, ``log_loss``, ``seconds``.
+    """
+    from functools import partial
+
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from mnistlib import augment, data, metrics, models, training, writers
+
+    digits, hands = data.load("mnist"), writers.load()
+    x = augment.deslant(digits.x_train) if inputs == "deslanted" else digits.x_train
+    splits = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    learned, asked = list(splits.split(x, digits.y_train, hands.train))[fold]
+
+    network = {name: options.pop(name) for name in NETWORK if name in options}
+    distortion = {name: options.pop(name) for name in AUGMENTATION if name in options}
+    known = training.RECIPES[model].augment
+    if distortion or known:
+        options["augment"] = partial(known or augment.distort, **distortion)
+    start = time.perf_counter()
+    if "units" in network:
+        network = models.dense(**network, name=model, seed=seed)
+    elif network:
+        own = {"precision": models.choose_precision(model)}
+        network = models.convolutional(**(own | network), name=model, seed=seed)
+    else:
+        network = models.build(model, seed=seed)
+    training.fit(network, x[learned], digits.y_train[learned], recipe=model, seed=seed, **options)
+    seconds = time.perf_counter() - start
+
+    both = bool(distortion.get("deslanted", known and known.keywords.get("deslanted")))
+    if views:
+        probabilities = models.predict_tta(network, x[asked], deslanted=both)
+    else:
+        probabilities = models.predict_proba(network, x[asked])
+    if keep:
+        Path(keep).parent.mkdir(parents=True, exist_ok=True)
+        np.save(keep, probabilities)
+    truth, students = digits.y_train[asked], hands.train_students[asked]
+    wrong = probabilities.argmax(axis=1) != truth
+    return {
+        "digits": len(truth),
+        "errors": int(wrong.sum()),
+        "students": int(students.sum()),
+        "student_errors": int(wrong[students].sum()),
+        "log_loss": round(float(metrics.log_loss(truth, probabilities)), 6),
+        "seconds": round(seconds, 1),
+    }
 
 
 def recognized(way: str, *, seed: int = 0, pages: int = 20, strange: int = 300) -> dict:

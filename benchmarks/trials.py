@@ -1,0 +1,132 @@
+"""Trials of recipes on folds by writer; ``trials.csv`` is the record of all that were tried.
+
+``python -m benchmarks.trials '{"model": "cnn_best", "epochs": 28}'`` trains the recipe that the
+JSON object describes, as ``measure.trial`` takes it, on four fifths of MNIST's training digits, and
+asks it for the last fifth, whose writers it has not seen; for each of the five fifths, with two
+seeds. The test digits have no part in it. Each trial has a process of its own, and a row as soon as
+it is there: an interrupted command goes on where it stopped. Without a recipe, the command sums up
+what was tried.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.__main__ import FOLDER, Measurement, measure
+
+ROWS = FOLDER / "trials.csv"
+# Probabilities of the digits asked for, from which those of an ensemble can be averaged.
+KEPT = FOLDER.parent / "runs" / "trials"
+FOLDS, SEEDS = 5, 2
+COLUMNS = (
+    *("recipe", "fold", "seed", "digits", "errors", "students", "student_errors", "log_loss"),
+    *("seconds", "unit"),
+)
+# Machines are not equally fast every day: a unit holds for so many seconds.
+_UNIT_HOLDS = 6 * 3600
+
+
+def unit() -> float:
+    """Give the seconds that keras.io's example takes for its epochs today; measured if need be."""
+    path = KEPT / "unit.json"
+    if not path.is_file() or time.time() - path.stat().st_mtime > _UNIT_HOLDS:
+        figures = measure(Measurement("unit", "keras_io_convnet", {}, "peers"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures))
+    return json.loads(path.read_text())["seconds"]
+
+
+def rows() -> list[dict[str, str]]:
+    """Read the record."""
+    if not ROWS.is_file():
+        return []
+    with ROWS.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def run(recipe: dict, *, folds: int = FOLDS, seeds: int = SEEDS) -> None:
+    """Try a recipe on its folds with each seed, but for what the record has."""
+    name = _name(recipe)
+    done = {(row["recipe"], int(row["fold"]), int(row["seed"])) for row in rows()}
+    asked = [(fold, seed) for seed in range(seeds) for fold in range(folds)]
+    progress = tqdm([one for one in asked if (name, *one) not in done], unit="trial", mininterval=0)
+    for fold, seed in progress:
+        keep = str(KEPT / f"{name}-{fold}-{seed}.npy")
+        keywords = recipe | {"fold": fold, "seed": seed, "keep": keep}
+        figures = measure(Measurement(name, "trial", keywords))
+        row = {"recipe": name, "fold": fold, "seed": seed, **figures, "unit": round(unit(), 1)}
+        progress.write(f"{figures}")
+        is_new = not ROWS.is_file()
+        with ROWS.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def summary(record: list[dict[str, str]]) -> str:
+    """Sum up a record in a table of Markdown, a line for each recipe.
+
+    The last columns are the change against the network's present recipe on the same folds with the
+    same seeds, and its standard error.
+    """
+    trials: dict[str, dict] = defaultdict(dict)
+    for row in record:
+        measured = {name: float(row[name]) for name in COLUMNS[1:]}
+        trials[row["recipe"]][row["fold"], row["seed"]] = measured
+    lines = [
+        "| recipe | trials | errors of 10,000 | of 10,000 by students | log-loss | units | errors, "
+        "change | log-loss, change |",
+        "|---" * 8 + "|",
+    ]
+    for name, own in trials.items():
+        present = trials.get(_name({"model": json.loads(name)["model"]}), {})
+        shared = [one for one in own if one in present] if own is not present else []
+        errors = [
+            1e4 * (own[one]["errors"] - present[one]["errors"]) / own[one]["digits"]
+            for one in shared
+        ]
+        losses = [own[one]["log_loss"] - present[one]["log_loss"] for one in shared]
+        rows = own.values()
+        lines.append(
+            f"| `{name}` | {len(own)} | {_share(rows, 'errors', 'digits')} "
+            f"| {_share(rows, 'student_errors', 'students')} "
+            f"| {np.mean([row['log_loss'] for row in rows]):.4f} "
+            f"| {np.median([row['seconds'] / row['unit'] for row in rows]):.2f} "
+            f"| {_change(errors, '.1f')} | {_change(losses, '.4f')} |"
+        )
+    return "\n".join(lines)
+
+
+def _name(recipe: dict) -> str:
+    return json.dumps(recipe, sort_keys=True)
+
+
+def _share(rows: Iterable[dict], part: str, whole: str) -> str:
+    return f"{1e4 * sum(row[part] for row in rows) / sum(row[whole] for row in rows):.1f}"
+
+
+def _change(differences: list[float], form: str) -> str:
+    if len(differences) < 2:
+        return ""
+    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
+    return f"{np.mean(differences):+{form}} ± {error:{form}}"
+
+
+def main(arguments: list[str]) -> None:
+    """Try the recipes given, each a JSON object with its ``model``, in turn; then sum up."""
+    for recipe in [json.loads(one) for one in arguments]:
+        run(recipe)
+    print(summary(rows()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
