@@ -58,8 +58,10 @@ def execute(path: Path, python: Path, place: Path, built: Path) -> Iterator[str]
     class Specs(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
             argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            home = {"IPYTHONDIR": str(python.parents[1] / "ipython"), "PYTHONPATH": ""}
-            return KernelSpec(argv=argv, display_name="Colab", language="python", env=home)
+            own = {"IPYTHONDIR": str(python.parents[1] / "ipython"), "PYTHONPATH": ""}
+            # Else the kernel's debugger tells the terminal of Python's frozen modules.
+            own["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+            return KernelSpec(argv=argv, display_name="Colab", language="python", env=own)
 
     class Manager(AsyncKernelManager):
         @default("kernel_spec_manager")
