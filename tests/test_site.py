@@ -307,7 +307,9 @@ def test_the_theme_can_be_chosen(opened):
 def test_print_has_the_lesson_and_nothing_to_click(opened):
     page = opened(LESSON)
     page.emulate_media(media="print")
-    for name in (".sidebar-drawer", ".toc-drawer", ".mobile-header", ".related-pages", "iframe"):
+    navigation = (".sidebar-drawer", ".toc-drawer", ".mobile-header", ".related-pages")
+    for name in (*navigation, ".skip-to-content", "iframe"):
+        assert page.locator(name).count(), name
         assert not page.locator(name).first.is_visible(), name
     assert page.locator("article h1").is_visible()
     assert page.locator("article img").first.is_visible()
