@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Digits that lean further, columns a row, are deslanted by no more than this.
 _STEEPEST = 0.7
+# What the processor's cache holds; all of MNIST in one go takes several times as long.
+_DESLANTED_AT_ONCE = 250
 
 
 def shift(images: np.ndarray, *, rows: int = 0, columns: int = 0) -> np.ndarray:
@@ -103,6 +105,14 @@ def deslant(images: np.ndarray) -> np.ndarray:
         uint8 (n, 28, 28).
     """
     images = np.asarray(images)
+    deslanted = np.empty_like(images)
+    for start in range(0, len(images), _DESLANTED_AT_ONCE):
+        part = slice(start, start + _DESLANTED_AT_ONCE)
+        deslanted[part] = _sheared(images[part])
+    return deslanted
+
+
+def _sheared(images: np.ndarray) -> np.ndarray:
     lean, column, row = (part.astype(np.float32) for part in _slant(images))
     places = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
     down = np.clip(places + row[:, 0] + (SIDE - 1) / 2, -1, SIDE)
