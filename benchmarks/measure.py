@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,31 +29,36 @@ def train(
     *,
     seed: int = 0,
     views: bool = False,
+    teachers: Sequence[str] = (),
     keep: str | None = None,
-    **options: int | float,
+    **options,
 ) -> dict:
     """Train a network of the series by its recipe, or with other options; test it once.
 
-    With ``views``, the answer is by test-time augmentation: the average over each digit as written
-    and deslanted, in nine places.
-    ``keep`` names a file for the probabilities of the test digits.
+    Args:
+        model: The network of the series.
+        seed: Of the initial weights and of the order of the digits.
+        views: As for ``trial``, as are the next three.
+        teachers: Files of the networks that label the digits, augmented.
+        keep: Where to write the probabilities of the test digits, and beside it the network.
+        **options: What changes the recipe.
+
+    Returns:
+        ``seconds``; ``accuracy``, and that of the digits by ``students`` and by the employees of
+        the ``census``.
     """
-    from mnistlib import data, metrics, models, training
+    from mnistlib import data, metrics, writers
 
     digits = data.load("mnist")
-    start = time.perf_counter()
-    network = models.build(model, seed=seed)
-    training.fit(network, digits.x_train, digits.y_train, recipe=model, seed=seed, **options)
-    seconds = time.perf_counter() - start
-    if views:
-        probabilities = models.predict_tta(network, digits.x_test, deslanted=True)
-    else:
-        probabilities = models.predict_proba(network, digits.x_test)
-    if keep:
-        Path(keep).parent.mkdir(parents=True, exist_ok=True)
-        np.save(keep, probabilities)
-    accuracy = metrics.accuracy(digits.y_test, probabilities.argmax(axis=1))
-    return {"seconds": seconds, "accuracy": accuracy}
+    network, augment, seconds = _trained(
+        model, digits.x_train, digits.y_train, seed=seed, teachers=teachers, options=options
+    )
+    probabilities = _answered(network, digits.x_test, augment, views=views, keep=keep)
+    answers, students = probabilities.argmax(axis=1), writers.load().test_students
+    return {"seconds": seconds, "accuracy": metrics.accuracy(digits.y_test, answers)} | {
+        who: metrics.accuracy(digits.y_test[theirs], answers[theirs])
+        for who, theirs in (("students", students), ("census", ~students))
+    }
 
 
 def train_augmented(model: str, **options: int | float) -> dict:
@@ -413,7 +420,7 @@ def trial(
     *,
     model: str,
     views: bool = True,
-    inputs: str = "plain",
+    teachers: Sequence[str] = (),
     keep: str | None = None,
     **options,
 ) -> dict:
@@ -423,10 +430,12 @@ def trial(
         fold: 0–4.
         seed: Of the initial weights and of the order of the digits.
         model: The network of the series whose recipe the options change.
-        views: Whether the answer is the average over nine places, of the digits as written and,
-            where the network has learned from both, deslanted.
-        inputs: ``deslanted``: learn and answer deslanted digits alone.
-        keep: Where to write the probabilities.
+        views: Whether the answer is the average over nine places. It is by digits as written, as
+            the network has learned them: deslanted where ``deslanted`` is 1, and by the average of
+            both where it lies between.
+        teachers: Files of networks. If there are any, the network learns their average answers to
+            augmented digits, in place of the labels.
+        keep: Where to write the probabilities, a file ``.npy``, and beside it the network.
         **options: What ``models.convolutional`` takes, or with ``units`` ``models.dense``, and what
             ``augment.distort`` and ``training.fit`` take.
 
@@ -434,42 +443,19 @@ def trial(
         The row's figures: ``digits``, ``errors``, how many ``students`` wrote and how many of these
         are ``student_errors``, ``log_loss``, ``seconds``.
     """
-    from functools import partial
-
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from mnistlib import augment, data, metrics, models, training, writers
+    from mnistlib import data, metrics, writers
 
     digits, hands = data.load("mnist"), writers.load()
-    x = augment.deslant(digits.x_train) if inputs == "deslanted" else digits.x_train
+    x, y = digits.x_train, digits.y_train
     splits = StratifiedGroupKFold(5, shuffle=True, random_state=0)
-    learned, asked = list(splits.split(x, digits.y_train, hands.train))[fold]
-
-    network = {name: options.pop(name) for name in NETWORK if name in options}
-    distortion = {name: options.pop(name) for name in AUGMENTATION if name in options}
-    known = training.RECIPES[model].augment
-    if distortion or known:
-        options["augment"] = partial(known or augment.distort, **distortion)
-    start = time.perf_counter()
-    if "units" in network:
-        network = models.dense(**network, name=model, seed=seed)
-    elif network:
-        own = {"precision": models.choose_precision(model)}
-        network = models.convolutional(**(own | network), name=model, seed=seed)
-    else:
-        network = models.build(model, seed=seed)
-    training.fit(network, x[learned], digits.y_train[learned], recipe=model, seed=seed, **options)
-    seconds = time.perf_counter() - start
-
-    both = bool(distortion.get("deslanted", known and known.keywords.get("deslanted")))
-    if views:
-        probabilities = models.predict_tta(network, x[asked], deslanted=both)
-    else:
-        probabilities = models.predict_proba(network, x[asked])
-    if keep:
-        Path(keep).parent.mkdir(parents=True, exist_ok=True)
-        np.save(keep, probabilities)
-    truth, students = digits.y_train[asked], hands.train_students[asked]
+    learned, asked = list(splits.split(x, y, hands.train))[fold]
+    network, augment, seconds = _trained(
+        model, x[learned], y[learned], seed=seed, teachers=teachers, options=options
+    )
+    probabilities = _answered(network, x[asked], augment, views=views, keep=keep)
+    truth, students = y[asked], hands.train_students[asked]
     wrong = probabilities.argmax(axis=1) != truth
     return {
         "digits": len(truth),
@@ -479,6 +465,87 @@ def trial(
         "log_loss": round(float(metrics.log_loss(truth, probabilities)), 6),
         "seconds": round(seconds, 1),
     }
+
+
+def _trained(model, x, y, *, seed, teachers, options):
+    """Build and train a network; give it, its augmentation and the seconds that this took."""
+    from functools import partial
+
+    from mnistlib import models, training
+    from mnistlib.augment import distort
+
+    network = {name: options.pop(name) for name in NETWORK if name in options}
+    distortion = {name: options.pop(name) for name in AUGMENTATION if name in options}
+    augment = options.pop("augment", training.RECIPES[model].augment)
+    if distortion:
+        augment = partial(augment or distort, **distortion)
+    start = time.perf_counter()
+    if teachers:
+        chosen = replace(training.RECIPES[model], **options)
+        x, y = _labelled(x, y, teachers, augment, chosen, seed=seed)
+        # Each digit is there as often as it is shown, so a single epoch is all of it.
+        options |= {"epochs": 1, "hard_example_mining": 0, "label_smoothing": 0}
+        start = time.perf_counter()
+    if "units" in network:
+        network = models.dense(**network, name=model, seed=seed)
+    elif network:
+        own = {"precision": models.choose_precision(model)}
+        network = models.convolutional(**(own | network), name=model, seed=seed)
+    else:
+        network = models.build(model, seed=seed)
+    given = False if teachers else augment or False
+    training.fit(network, x, y, recipe=model, seed=seed, augment=given, **options)
+    return network, augment, time.perf_counter() - start
+
+
+def _labelled(x, y, teachers, augment, recipe, *, seed):
+    """Augment the digits for every epoch, and label them by the average of the teachers' answers.
+
+    From the second epoch on, those with the largest loss of the teachers are shown five times, as
+    in hard example mining.
+    """
+    from mnistlib import models
+
+    networks = [models.load(path) for path in teachers]
+    draw, shown = np.random.default_rng(seed), np.arange(len(x))
+    images, labels = [], []
+    for epoch in range(recipe.epochs):
+        if epoch == 1 and recipe.hard_example_mining:
+            losses = -np.log(np.maximum(labels[0][np.arange(len(x)), y], 1e-7))
+            ranking = np.argsort(-losses, kind="stable")
+            hardest = round(recipe.hard_example_mining * len(x) / 5)
+        if epoch and recipe.hard_example_mining:
+            others = draw.permutation(ranking[hardest:])
+            shown = np.concatenate([np.repeat(ranking[:hardest], 5), others])[: len(x)]
+        images.append(
+            np.concatenate(
+                [
+                    np.asarray(augment(part, int(draw.integers(2**31))))
+                    for part in np.array_split(x[shown], 8)
+                ]
+            )
+        )
+        labels.append(np.mean([models.predict_proba(one, images[-1]) for one in networks], axis=0))
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _answered(network, images, augment, *, views, keep):
+    """Ask a network for digits in the form that it has learned; keep what it says."""
+    from mnistlib import models
+    from mnistlib.augment import deslant
+
+    share = getattr(augment, "keywords", {}).get("deslanted", 0)
+    probabilities = models.predict_tta(
+        network,
+        deslant(images) if share == 1 else images,
+        shifts=int(views),
+        deslanted=views and 0 < share < 1,
+    )
+    if keep:
+        Path(keep).parent.mkdir(parents=True, exist_ok=True)
+        np.save(keep, probabilities)
+        models.save(network, Path(keep).with_suffix(".keras"))
+    return probabilities
 
 
 def recognized(way: str, *, seed: int = 0, pages: int = 20, strange: int = 300) -> dict:
