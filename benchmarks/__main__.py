@@ -89,17 +89,20 @@ def steps() -> Iterator[Measurement]:
 
 
 def full() -> Iterator[Measurement]:
-    """List the long trainings."""
-    members = [str(KEPT / f"cnn_best-{seed}.npy") for seed in range(5)]
-    for seed, kept in enumerate(members):
+    """List the long trainings: each recipe with ten seeds, ensembles, and what one teaches."""
+    networks = [str(KEPT / f"cnn_best-{seed}.npy") for seed in range(report.DRAWS * report.MEMBERS)]
+    for seed, kept in enumerate(networks):
         best = {"model": "cnn_best", "seed": seed, "views": True, "keep": kept}
-        yield Measurement("cnn_best", "train", best)
-    yield Measurement("ensemble", "ensemble", {"kept": members})
+        yield Measurement("cnn_best" if seed < SEEDS else report.MORE, "train", best)
+    for draw in range(report.DRAWS):
+        members = networks[draw * report.MEMBERS :][: report.MEMBERS]
+        yield Measurement("ensemble", "ensemble", {"kept": members})
     for seed in range(5):
         longer = {"model": "cnn_fast", "seed": seed, "epochs": report.LONGER_EPOCHS, "views": True}
         yield Measurement(report.LONGER, "train_augmented", longer)
-    for seed in range(5):
-        yield Measurement("dense_best", "train", {"model": "dense_best", "seed": seed})
+    for seed in range(SEEDS):
+        dense = {"model": "dense_best", "seed": seed, "views": True}
+        yield Measurement("dense_best", "train", dense)
 
 
 def hands() -> Iterator[Measurement]:

@@ -11,11 +11,17 @@ what was tried.
 from __future__ import annotations
 
 import csv
+import hashlib
+import itertools
 import json
+import os
+import queue
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -52,24 +58,80 @@ def rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def run(recipe: dict, *, folds: int = FOLDS, seeds: int = SEEDS) -> None:
-    """Try a recipe on its folds with each seed, but for what the record has."""
-    name = _name(recipe)
+def run(*recipes: dict, folds: int = FOLDS, seeds: int = SEEDS) -> None:
+    """Try recipes on their folds with each seed, but for what the record has.
+
+    As many trials at a time as there are cores, where each process can be bound to a core of its
+    own: these networks are so small that two trainings side by side get on faster than one after
+    the other with both cores.
+
+    Args:
+        *recipes: What ``measure.trial`` takes. The ``teachers`` of one are recipes tried before,
+            whose kept networks of the same fold teach.
+        folds: How many of the five folds.
+        seeds: How many seeds.
+    """
     done = {(row["recipe"], int(row["fold"]), int(row["seed"])) for row in rows()}
-    asked = [(fold, seed) for seed in range(seeds) for fold in range(folds)]
-    progress = tqdm([one for one in asked if (name, *one) not in done], unit="trial", mininterval=0)
-    for fold, seed in progress:
-        keep = str(KEPT / f"{name}-{fold}-{seed}.npy")
-        keywords = recipe | {"fold": fold, "seed": seed, "keep": keep}
-        figures = measure(Measurement(name, "trial", keywords))
-        row = {"recipe": name, "fold": fold, "seed": seed, **figures, "unit": round(unit(), 1)}
-        progress.write(f"{figures}")
-        is_new = not ROWS.is_file()
-        with ROWS.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+    asked = itertools.product(recipes, range(seeds), range(folds))
+    missing = [one for one in asked if (_name(one[0]), one[2], one[1]) not in done]
+    if not missing:
+        return
+    unit()  # Alone, before there is other work.
+    cores: queue.SimpleQueue = queue.SimpleQueue()
+    for core in _cores():
+        cores.put(core)
+    with ThreadPoolExecutor(cores.qsize(), initializer=_bind, initargs=(cores,)) as pool:
+        waiting = [pool.submit(_try, recipe, fold, seed) for recipe, seed, fold in missing]
+        progress = tqdm(as_completed(waiting), total=len(waiting), unit="trial", mininterval=0)
+        try:
+            for trial in progress:
+                row = trial.result()
+                _append(row)
+                progress.write(f"{row}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _cores() -> list[int | None]:
+    """List the cores to bind processes to; one None where the system binds none."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
+
+
+def _bind(cores: queue.SimpleQueue) -> None:
+    """Bind this thread, and the processes that it starts, to one of the cores."""
+    core = cores.get()
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+
+
+def _try(recipe: dict, fold: int, seed: int) -> dict:
+    name = _name(recipe)
+    keywords = recipe | {"fold": fold, "seed": seed, "keep": f"{kept(recipe, fold, seed)}.npy"}
+    if "teachers" in recipe:
+        found = [kept(teacher, fold, "*") for teacher in recipe["teachers"]]
+        keywords["teachers"] = [
+            str(path) for one in found for path in sorted(KEPT.glob(f"{one.name}.keras"))
+        ]
+    figures = measure(Measurement(name, "trial", keywords))
+    return {"recipe": name, "fold": fold, "seed": seed, **figures, "unit": round(unit(), 1)}
+
+
+def kept(recipe: dict, fold: int, seed: int | str) -> Path:
+    """Name the files in which a trial keeps its probabilities and its network, but for the ending.
+
+    A recipe can be longer than the name of a file may be.
+    """
+    return KEPT / f"{hashlib.sha256(_name(recipe).encode()).hexdigest()[:16]}-{fold}-{seed}"
+
+
+def _append(row: dict) -> None:
+    is_new = not ROWS.is_file()
+    with ROWS.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def summary(record: list[dict[str, str]]) -> str:
@@ -122,9 +184,8 @@ def _change(differences: list[float], form: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Try the recipes given, each a JSON object with its ``model``, in turn; then sum up."""
-    for recipe in [json.loads(one) for one in arguments]:
-        run(recipe)
+    """Try the recipes given, each a JSON object with its ``model``; then sum up."""
+    run(*map(json.loads, arguments))
     print(summary(rows()))
 
 

@@ -35,8 +35,8 @@ def test_a_trial_asks_for_digits_of_writers_whom_it_has_not_seen(record, mnist):
     learned, asked = next(splitter.split(mnist.x_train, mnist.y_train, hands.train))
     assert not set(hands.train[learned]) & set(hands.train[asked])
     for row in rows:
-        path = trials.KEPT / f"{row['recipe']}-0-{row['seed']}.npy"
-        probabilities, truth = np.load(path), mnist.y_train[asked]
+        path = trials.kept(RECIPE, 0, int(row["seed"]))
+        probabilities, truth = np.load(f"{path}.npy"), mnist.y_train[asked]
         wrong = probabilities.argmax(axis=1) != truth
         students = hands.train_students[asked]
         assert int(row["digits"]) == len(truth)
