@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-# What describes a trial's network and its augmentation; its other options are those of
+# What describes a trial's augmentation; its other options are those of the network and those of
 # training.fit.
-NETWORK = ("filters", "hidden", "dropout", "crop", "units", "precision")
 AUGMENTATION = ("degrees", "zoom", "pixels", "elastic", "deslanted")
 
 
@@ -436,8 +435,8 @@ def trial(
         teachers: Files of networks. If there are any, the network learns their average answers to
             augmented digits, in place of the labels.
         keep: Where to write the probabilities, a file ``.npy``, and beside it the network.
-        **options: What ``models.convolutional`` takes, or with ``units`` ``models.dense``, and what
-            ``augment.distort`` and ``training.fit`` take.
+        **options: What ``models.convolutional`` or ``models.dense`` takes, whichever builds the
+            network, and what ``augment.distort`` and ``training.fit`` take.
 
     Returns:
         The row's figures: ``digits``, ``errors``, how many ``students`` wrote and how many of these
@@ -474,7 +473,8 @@ def _trained(model, x, y, *, seed, teachers, options):
     from mnistlib import models, training
     from mnistlib.augment import distort
 
-    network = {name: options.pop(name) for name in NETWORK if name in options}
+    network = models.options(model)
+    network |= {name: options.pop(name) for name in network if name in options}
     distortion = {name: options.pop(name) for name in AUGMENTATION if name in options}
     augment = options.pop("augment", training.RECIPES[model].augment)
     if distortion:
@@ -486,13 +486,8 @@ def _trained(model, x, y, *, seed, teachers, options):
         # Each digit is there as often as it is shown, so a single epoch is all of it.
         options |= {"epochs": 1, "hard_example_mining": 0, "label_smoothing": 0}
         start = time.perf_counter()
-    if "units" in network:
-        network = models.dense(**network, name=model, seed=seed)
-    elif network:
-        own = {"precision": models.choose_precision(model)}
-        network = models.convolutional(**(own | network), name=model, seed=seed)
-    else:
-        network = models.build(model, seed=seed)
+    build = models.dense if "units" in network else models.convolutional
+    network = build(**network, name=model, seed=seed)
     given = False if teachers else augment or False
     training.fit(network, x, y, recipe=model, seed=seed, augment=given, **options)
     return network, augment, time.perf_counter() - start
@@ -517,14 +512,11 @@ def _labelled(x, y, teachers, augment, recipe, *, seed):
         if epoch and recipe.hard_example_mining:
             others = draw.permutation(ranking[hardest:])
             shown = np.concatenate([np.repeat(ranking[:hardest], 5), others])[: len(x)]
-        images.append(
-            np.concatenate(
-                [
-                    np.asarray(augment(part, int(draw.integers(2**31))))
-                    for part in np.array_split(x[shown], 8)
-                ]
-            )
-        )
+        chosen = x[shown]
+        if augment:
+            parts = np.array_split(chosen, 1 + len(chosen) // 8_192)
+            chosen = np.concatenate([augment(one, int(draw.integers(2**31))) for one in parts])
+        images.append(chosen)
         labels.append(np.mean([models.predict_proba(one, images[-1]) for one in networks], axis=0))
     return np.concatenate(images), np.concatenate(labels)
 

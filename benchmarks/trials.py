@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import inspect
 import itertools
 import json
 import os
@@ -27,11 +28,13 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.__main__ import FOLDER, Measurement, measure
+from benchmarks.measure import AUGMENTATION
 
 ROWS = FOLDER / "trials.csv"
 # Probabilities of the digits asked for, from which those of an ensemble can be averaged.
 KEPT = FOLDER.parent / "runs" / "trials"
 FOLDS, SEEDS = 5, 2
+TRAINING = ("epochs", "batch_size", "learning_rate", "label_smoothing", "hard_example_mining")
 COLUMNS = (
     *("recipe", "fold", "seed", "digits", "errors", "students", "student_errors", "log_loss"),
     *("seconds", "unit"),
@@ -58,6 +61,26 @@ def rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def described(recipe: dict) -> dict:
+    """Fill in what a recipe leaves to the network's present one, so that it says all by itself.
+
+    The network may have another recipe tomorrow, and a row must still say what was tried.
+    """
+    from mnistlib import augment, models, training
+
+    model = recipe["model"]
+    present = training.RECIPES[model]
+    known = models.options(model) | {name: getattr(present, name) for name in TRAINING}
+    distortion = present.augment or (augment.distort if recipe.keys() & {*AUGMENTATION} else None)
+    if distortion:
+        taken = inspect.signature(distortion).parameters
+        known |= {name: taken[name].default for name in AUGMENTATION}
+    whole = {"views": True} | known | recipe
+    if "teachers" in whole:
+        whole["teachers"] = [described(teacher) for teacher in whole["teachers"]]
+    return json.loads(json.dumps(whole))  # lists for tuples, as a row gives them back
+
+
 def run(*recipes: dict, folds: int = FOLDS, seeds: int = SEEDS) -> None:
     """Try recipes on their folds with each seed, but for what the record has.
 
@@ -71,6 +94,7 @@ def run(*recipes: dict, folds: int = FOLDS, seeds: int = SEEDS) -> None:
         folds: How many of the five folds.
         seeds: How many seeds.
     """
+    recipes = tuple(map(described, recipes))
     done = {(row["recipe"], int(row["fold"]), int(row["seed"])) for row in rows()}
     asked = itertools.product(recipes, range(seeds), range(folds))
     missing = [one for one in asked if (_name(one[0]), one[2], one[1]) not in done]
@@ -109,10 +133,16 @@ def _try(recipe: dict, fold: int, seed: int) -> dict:
     name = _name(recipe)
     keywords = recipe | {"fold": fold, "seed": seed, "keep": f"{kept(recipe, fold, seed)}.npy"}
     if "teachers" in recipe:
-        found = [kept(teacher, fold, "*") for teacher in recipe["teachers"]]
-        keywords["teachers"] = [
-            str(path) for one in found for path in sorted(KEPT.glob(f"{one.name}.keras"))
-        ]
+        keywords["teachers"] = []
+        for teacher in recipe["teachers"]:
+            paths = sorted(KEPT.glob(f"{kept(teacher, fold, '*').name}.keras"))
+            if not paths:
+                own = _name(_differing(teacher))
+                raise ValueError(
+                    f"teachers must be recipes tried before; received {own}, of which there is no "
+                    f"network of fold {fold}: try it first"
+                )
+            keywords["teachers"] += map(str, paths)
     figures = measure(Measurement(name, "trial", keywords))
     return {"recipe": name, "fold": fold, "seed": seed, **figures, "unit": round(unit(), 1)}
 
@@ -137,8 +167,8 @@ def _append(row: dict) -> None:
 def summary(record: list[dict[str, str]]) -> str:
     """Sum up a record in a table of Markdown, a line for each recipe.
 
-    The last columns are the change against the network's present recipe on the same folds with the
-    same seeds, and its standard error.
+    A recipe is named by what differs from the network's present one. The last columns are the
+    change against that on the same folds with the same seeds, and its standard error.
     """
     trials: dict[str, dict] = defaultdict(dict)
     for row in record:
@@ -150,7 +180,8 @@ def summary(record: list[dict[str, str]]) -> str:
         "|---" * 8 + "|",
     ]
     for name, own in trials.items():
-        present = trials.get(_name({"model": json.loads(name)["model"]}), {})
+        recipe = json.loads(name)
+        present = trials.get(_name(described({"model": recipe["model"]})), {})
         shared = [one for one in own if one in present] if own is not present else []
         errors = [
             1e4 * (own[one]["errors"] - present[one]["errors"]) / own[one]["digits"]
@@ -159,7 +190,7 @@ def summary(record: list[dict[str, str]]) -> str:
         losses = [own[one]["log_loss"] - present[one]["log_loss"] for one in shared]
         rows = own.values()
         lines.append(
-            f"| `{name}` | {len(own)} | {_share(rows, 'errors', 'digits')} "
+            f"| `{_name(_differing(recipe))}` | {len(own)} | {_share(rows, 'errors', 'digits')} "
             f"| {_share(rows, 'student_errors', 'students')} "
             f"| {np.mean([row['log_loss'] for row in rows]):.4f} "
             f"| {np.median([row['seconds'] / row['unit'] for row in rows]):.2f} "
@@ -170,6 +201,15 @@ def summary(record: list[dict[str, str]]) -> str:
 
 def _name(recipe: dict) -> str:
     return json.dumps(recipe, sort_keys=True)
+
+
+def _differing(recipe: dict) -> dict:
+    """Leave out what is as in the network's present recipe."""
+    usual = described({"model": recipe["model"]})
+    differing = {name: value for name, value in recipe.items() if value != usual.get(name)}
+    if "teachers" in differing:
+        differing["teachers"] = [_differing(teacher) for teacher in differing["teachers"]]
+    return {"model": recipe["model"]} | differing
 
 
 def _share(rows: Iterable[dict], part: str, whole: str) -> str:

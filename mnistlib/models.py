@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import inspect
 import itertools
 import textwrap
 import weakref
@@ -54,6 +55,16 @@ def build(name: str, *, seed: int = 0, precision: str | None = None) -> keras.Mo
     if name not in _BUILDERS:
         raise ValueError(f"name must be one of {', '.join(NAMES)}; received {name!r}")
     return _BUILDERS[name](name=name, seed=seed, precision=precision or choose_precision(name))
+
+
+def options(name: str) -> dict[str, Any]:
+    """Give what a network of ``NAMES`` is built with: arguments of ``dense`` or ``convolutional``.
+
+    All of them but ``name`` and ``seed``, with the precision of this machine.
+    """
+    known = inspect.signature(_BUILDERS[name]).parameters.values()
+    chosen = {one.name: one.default for one in known if one.name not in ("name", "seed")}
+    return chosen | {"precision": choose_precision(name)}
 
 
 def builder(model: str | Callable[..., keras.Model]) -> Callable[..., keras.Model]:
@@ -554,16 +565,16 @@ def _seeds(seed: int) -> Iterator[int]:
 
 
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
-    "dense_128": partial(dense, [128]),
+    "dense_128": partial(dense, units=[128]),
     "dense_128_64_32_sigmoid": partial(
-        dense, [128, 64, 32], activation=["relu", "sigmoid", "sigmoid"]
+        dense, units=[128, 64, 32], activation=["relu", "sigmoid", "sigmoid"]
     ),
-    "dense_32_16": partial(dense, [32, 16]),
-    "dense_128_64": partial(dense, [128, 64]),
-    "dense_best": partial(dense, [1024, 512]),
+    "dense_32_16": partial(dense, units=[32, 16]),
+    "dense_128_64": partial(dense, units=[128, 64]),
+    "dense_best": partial(dense, units=[1024, 512]),
     "cnn": convolutional,
     "cnn_fast": partial(convolutional, hidden=128, dropout=0, crop=2),
-    "cnn_best": partial(convolutional, (32, 64, 128), hidden=128, dropout=0.1, crop=2),
+    "cnn_best": partial(convolutional, filters=(32, 64, 128), hidden=128, dropout=0.1, crop=2),
 }
 
 NAMES: tuple[str, ...] = tuple(_BUILDERS)

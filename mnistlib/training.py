@@ -82,11 +82,11 @@ RECIPES: dict[str, Recipe] = {
         ("dense_128", "dense_128_64_32_sigmoid", "dense_32_16", "dense_128_64"), _REFERENCE
     ),
     "dense_best": Recipe(
-        epochs=15,
-        batch_size=128,
-        learning_rate=2e-3,
+        epochs=24,
+        batch_size=256,
+        learning_rate=3e-3,
         one_cycle=True,
-        augment=partial(distort, elastic=1.0),
+        augment=partial(distort, elastic=1.0, deslanted=0.5),
         hard_example_mining=0.6,
     ),
     "cnn": Recipe(epochs=4, batch_size=128, learning_rate=1.5e-2, one_cycle=True),
