@@ -86,6 +86,9 @@ def steps() -> Iterator[Measurement]:
         yield Measurement("cnn_fast", "train", plain)
         yield Measurement(report.MINING, "train", plain | {"hard_example_mining": 0.5})
         yield Measurement("dense_128", "train", {"model": "dense_128", "seed": seed})
+    for seed in range(10):
+        soonest = {"model": "cnn_fast", "seed": seed, "views": True, **report.SOONEST_OPTIONS}
+        yield Measurement(report.SOONEST, "train", soonest)
 
 
 def full() -> Iterator[Measurement]:
@@ -104,15 +107,13 @@ def full() -> Iterator[Measurement]:
 
 def ensembles() -> Iterator[Measurement]:
     """List what takes several networks: their average, and a network that learns from them."""
-    kinds = {"cnn_best, in ensembles": {}, report.OTHER_KIND: report.OTHER_OPTIONS}
     draws = [[] for _ in range(report.DRAWS)]
-    for number in range(report.DRAWS * report.MEMBERS // 2):
-        for name, options in kinds.items():
+    for number in range(report.DRAWS * report.MEMBERS // len(report.KINDS)):
+        for name, options in report.KINDS.items():
+            kept = str(KEPT / f"{name}-{number}.npy")
             # Seeds of no other table.
-            seed = 100 + number
-            kept = str(KEPT / f"{name}-{seed}.npy")
-            own = {"model": "cnn_best", "seed": seed, "views": True, "keep": kept, **options}
-            yield Measurement(name, "train", own)
+            member = {"model": "cnn_best", "seed": 100 + number, "views": True, "keep": kept}
+            yield Measurement(name, "train", member | options)
             draws[number % report.DRAWS].append(kept)
     for members in draws:
         yield Measurement("ensemble", "ensemble", {"kept": members})

@@ -433,7 +433,8 @@ def trial(
             the network has learned them: deslanted where ``deslanted`` is 1, and by the average of
             both where it lies between.
         teachers: Files of networks. If there are any, the network learns their average answers to
-            augmented digits, in place of the labels.
+            augmented digits, in place of the labels (distillation: Hinton, Vinyals and Dean 2015,
+            arXiv:1503.02531). Their time counts apart.
         keep: Where to write the probabilities, a file ``.npy``, and beside it the network.
         **options: What ``models.convolutional`` or ``models.dense`` takes, whichever builds the
             network, and what ``augment.distort`` and ``training.fit`` take.

@@ -4,8 +4,8 @@
 JSON object describes, as ``measure.trial`` takes it, on four fifths of MNIST's training digits, and
 asks it for the last fifth, whose writers it has not seen; for each of the five fifths, with two
 seeds. The test digits have no part in it. Each trial has a process of its own, and a row as soon as
-it is there: an interrupted command goes on where it stopped. Without a recipe, the command sums up
-what was tried.
+it is there: an interrupted command goes on where it stopped. In the end it sums up all that was
+tried, here and in the README beside this file; without a recipe, it does that alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import report
 from benchmarks.__main__ import FOLDER, Measurement, measure
 from benchmarks.measure import AUGMENTATION
 
@@ -226,7 +227,9 @@ def _change(differences: list[float], form: str) -> str:
 def main(arguments: list[str]) -> None:
     """Try the recipes given, each a JSON object with its ``model``; then sum up."""
     run(*map(json.loads, arguments))
-    print(summary(rows()))
+    found = summary(rows())
+    report.put(FOLDER / "README.md", "trials", found)
+    print(found)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
         ("dense_128", "dense_128_64_32_sigmoid", "dense_32_16", "dense_128_64"), _REFERENCE
     ),
     "dense_best": Recipe(
-        epochs=24,
+        epochs=20,
         batch_size=256,
         learning_rate=3e-3,
         one_cycle=True,

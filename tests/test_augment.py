@@ -52,6 +52,14 @@ def test_deslanting_undoes_a_shear_made_by_scipy():
     assert np.abs(result - upright).mean() < 0.05 * np.abs(leaning - upright).mean() + 1
 
 
+def test_many_digits_are_deslanted_as_each_alone(digits):
+    many = digits.x_train[:600]
+    together = augment.deslant(many).astype(int)
+    for place in (0, 249, 250, 251, 599):
+        assert abs(together[place] - augment.deslant(many[place : place + 1])[0]).max() <= 1
+    assert augment.deslant(many[:0]).shape == (0, 28, 28)
+
+
 def test_blank_image_stays_blank_when_it_is_deslanted():
     blank = np.zeros((2, 28, 28), np.uint8)
     np.testing.assert_array_equal(augment.deslant(blank), blank)

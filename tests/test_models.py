@@ -52,6 +52,16 @@ def test_names_are_the_series_networks():
     assert set(models.NAMES) == {*PARAMETERS, "cnn", "cnn_fast", "cnn_best"}
 
 
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_network_is_built_again_from_its_options(name):
+    options = models.options(name)
+    build = models.dense if "units" in options else models.convolutional
+    again, named = build(**options, name=name, seed=5), models.build(name, seed=5)
+    assert again.get_config() == named.get_config()
+    for own, other in zip(again.get_weights(), named.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_dense_networks_have_the_parameters_counted_by_hand(name):
     widths = [28 * 28, *WIDTHS[name], 10]
