@@ -388,6 +388,7 @@ def _accuracy_against_time(results: dict):
     names = {
         "dense_128": "dense_128",
         "cnn_fast": "cnn_fast",
+        AUGMENTED: "cnn_fast, augmented",
         LONGER: "cnn_fast, longer",
         "dense_best": "dense_best",
         "cnn_best": "cnn_best",
