@@ -33,6 +33,7 @@ SITE = ROOT / "runs" / "site"
 COPIED = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"),
     *(".github/*.png", "benchmarks/README.md", "benchmarks/*.png", "benchmarks/results.json"),
+    "benchmarks/trials.csv",
     *("notebooks/*.md", "tests/README.md", "docs/**/*.md"),
 )
 _BADGE = re.compile(r"\[!\[[^]]*\]\([^)]*\)\]\(([^)]*)\)")
