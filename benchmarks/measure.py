@@ -480,13 +480,12 @@ def _trained(model, x, y, *, seed, teachers, options):
     augment = options.pop("augment", training.RECIPES[model].augment)
     if distortion:
         augment = partial(augment or distort, **distortion)
-    start = time.perf_counter()
     if teachers:
         chosen = replace(training.RECIPES[model], **options)
         x, y = _labelled(x, y, teachers, augment, chosen, seed=seed)
         # Each digit is there as often as it is shown, so a single epoch is all of it.
         options |= {"epochs": 1, "hard_example_mining": 0, "label_smoothing": 0}
-        start = time.perf_counter()
+    start = time.perf_counter()
     build = models.dense if "units" in network else models.convolutional
     network = build(**network, name=model, seed=seed)
     given = False if teachers else augment or False
