@@ -7,6 +7,7 @@ the network, and neither imports nor the reading of the digits; so do those of t
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -474,8 +475,8 @@ def _trained(model, x, y, *, seed, teachers, options):
     from mnistlib import models, training
     from mnistlib.augment import distort
 
-    network = models.options(model)
-    network |= {name: options.pop(name) for name in network if name in options}
+    layers = models.options(model)
+    layers |= {name: options.pop(name) for name in layers if name in options}
     distortion = {name: options.pop(name) for name in AUGMENTATION if name in options}
     augment = options.pop("augment", training.RECIPES[model].augment)
     if distortion:
@@ -486,8 +487,8 @@ def _trained(model, x, y, *, seed, teachers, options):
         # Each digit is there as often as it is shown, so a single epoch is all of it.
         options |= {"epochs": 1, "hard_example_mining": 0, "label_smoothing": 0}
     start = time.perf_counter()
-    build = models.dense if "units" in network else models.convolutional
-    network = build(**network, name=model, seed=seed)
+    build = models.dense if "units" in layers else models.convolutional
+    network = build(**layers, name=model, seed=seed)
     given = False if teachers else augment or False
     training.fit(network, x, y, recipe=model, seed=seed, augment=given, **options)
     return network, augment, time.perf_counter() - start
@@ -496,23 +497,20 @@ def _trained(model, x, y, *, seed, teachers, options):
 def _labelled(x, y, teachers, augment, recipe, *, seed):
     """Augment the digits for every epoch, and label them by the average of the teachers' answers.
 
-    From the second epoch on, those with the largest loss of the teachers are shown five times, as
-    in hard example mining.
+    From the second epoch on, hard example mining goes by the loss of the teachers.
     """
-    from mnistlib import models
+    from mnistlib import loop, models
 
     networks = [models.load(path) for path in teachers]
-    draw, shown = np.random.default_rng(seed), np.arange(len(x))
+    draw, order = np.random.default_rng(seed), np.arange(len(x))
     images, labels = [], []
     for epoch in range(recipe.epochs):
         if epoch == 1 and recipe.hard_example_mining:
             losses = -np.log(np.maximum(labels[0][np.arange(len(x)), y], 1e-7))
             ranking = np.argsort(-losses, kind="stable")
-            hardest = round(recipe.hard_example_mining * len(x) / 5)
         if epoch and recipe.hard_example_mining:
-            others = draw.permutation(ranking[hardest:])
-            shown = np.concatenate([np.repeat(ranking[:hardest], 5), others])[: len(x)]
-        chosen = x[shown]
+            order = loop.shown(ranking, recipe.hard_example_mining, draw)
+        chosen = x[order]
         if augment:
             parts = np.array_split(chosen, 1 + len(chosen) // 8_192)
             chosen = np.concatenate([augment(one, int(draw.integers(2**31))) for one in parts])
@@ -526,7 +524,8 @@ def _answered(network, images, augment, *, views, keep):
     from mnistlib import models
     from mnistlib.augment import deslant
 
-    share = getattr(augment, "keywords", {}).get("deslanted", 0)
+    taken = inspect.signature(augment).parameters if augment else {}
+    share = taken["deslanted"].default if "deslanted" in taken else 0
     probabilities = models.predict_tta(
         network,
         deslant(images) if share == 1 else images,

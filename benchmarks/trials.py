@@ -102,10 +102,7 @@ def run(*recipes: dict, folds: int = FOLDS, seeds: int = SEEDS) -> None:
     if not missing:
         return
     unit()  # Alone, before there is other work.
-    cores: queue.SimpleQueue = queue.SimpleQueue()
-    for core in _cores():
-        cores.put(core)
-    with ThreadPoolExecutor(cores.qsize(), initializer=_bind, initargs=(cores,)) as pool:
+    with _side_by_side() as pool:
         waiting = [pool.submit(_try, recipe, fold, seed) for recipe, seed, fold in missing]
         progress = tqdm(as_completed(waiting), total=len(waiting), unit="trial", mininterval=0)
         try:
@@ -118,9 +115,12 @@ def run(*recipes: dict, folds: int = FOLDS, seeds: int = SEEDS) -> None:
             raise
 
 
-def _cores() -> list[int | None]:
-    """List the cores to bind processes to; one None where the system binds none."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
+def _side_by_side() -> ThreadPoolExecutor:
+    """Give a thread for each core, bound to it; one thread where the system binds none."""
+    cores: queue.SimpleQueue = queue.SimpleQueue()
+    for core in os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [None]:
+        cores.put(core)
+    return ThreadPoolExecutor(cores.qsize(), initializer=_bind, initargs=(cores,))
 
 
 def _bind(cores: queue.SimpleQueue) -> None:
@@ -182,7 +182,7 @@ def summary(record: list[dict[str, str]]) -> str:
     ]
     for name, own in trials.items():
         recipe = json.loads(name)
-        present = trials.get(_name(described({"model": recipe["model"]})), {})
+        present = trials.get(_name(_present(recipe["model"])), {})
         shared = [one for one in own if one in present] if own is not present else []
         errors = [
             1e4 * (own[one]["errors"] - present[one]["errors"]) / own[one]["digits"]
@@ -204,9 +204,13 @@ def _name(recipe: dict) -> str:
     return json.dumps(recipe, sort_keys=True)
 
 
+def _present(model: str) -> dict:
+    return described({"model": model})
+
+
 def _differing(recipe: dict) -> dict:
     """Leave out what is as in the network's present recipe."""
-    usual = described({"model": recipe["model"]})
+    usual = _present(recipe["model"])
     differing = {name: value for name, value in recipe.items() if value != usual.get(name)}
     if "teachers" in differing:
         differing["teachers"] = [_differing(teacher) for teacher in differing["teachers"]]

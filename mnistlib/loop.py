@@ -155,10 +155,7 @@ class Stretches:
         if self.hard_example_mining and self.epochs_begun:
             if self.epochs_begun % _EPOCHS_PER_RANKING == 1:
                 self.ranking = np.argsort(-self._losses(), kind="stable")
-            hardest = round(self.hard_example_mining * len(self.order) / _SHOWN)
-            others = self.rng.permutation(self.ranking[hardest:])
-            chosen = [np.repeat(self.ranking[:hardest], _SHOWN), others]
-            self.order = np.concatenate(chosen)[: len(self.order)].astype(np.int32)
+            self.order = shown(self.ranking, self.hard_example_mining, self.rng).astype(np.int32)
         self.rng.shuffle(self.order)
         self.epochs_begun += 1
 
@@ -199,6 +196,22 @@ class Stretches:
 
         tf.while_loop(lambda start: start < tf.shape(arrays[0])[0], step, [0])
         return self.model.get_metrics_result()
+
+
+def shown(ranking: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Choose the digits of an epoch of hard example mining: the hardest five times, first.
+
+    Args:
+        ranking: Numbers of all digits, the hardest first; (n,).
+        share: Of the epoch that the hardest take, 0–1.
+        rng: Draws those of the others that are shown, once each.
+
+    Returns:
+        As many numbers, (n,).
+    """
+    hardest = round(share * len(ranking) / _SHOWN)
+    others = rng.permutation(ranking[hardest:])
+    return np.concatenate([np.repeat(ranking[:hardest], _SHOWN), others])[: len(ranking)]
 
 
 class BatchProgress(keras.callbacks.ProgbarLogger):

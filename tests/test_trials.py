@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks import measure, trials
 from mnistlib import metrics, models, training, writers
+from mnistlib.augment import deslant, distort
 
 RECIPE = {"model": "dense_32_16", "epochs": 1, "views": False}
 OTHER = {"epochs": 2, "model": "cnn"}
@@ -58,6 +64,36 @@ def test_a_trial_asks_for_digits_of_writers_whom_it_has_not_seen(record, mnist):
     # What is recorded is not tried again.
     trials.run(RECIPE, folds=1, seeds=2)
     assert len(trials.rows()) == len(rows)
+
+
+def test_each_of_the_trials_side_by_side_has_a_core_of_its_own():
+    cores = os.sched_getaffinity(0)
+    all_there = threading.Barrier(len(cores))
+
+    def where(_):
+        all_there.wait(60)
+        code = "import os; print(*os.sched_getaffinity(0))"
+        return int(subprocess.check_output([sys.executable, "-c", code]))
+
+    with trials._side_by_side() as pool:
+        assert sorted(pool.map(where, cores)) == sorted(cores)
+    assert os.sched_getaffinity(0) == cores
+
+
+@pytest.mark.parametrize(
+    ("augment", "share"),
+    [
+        (None, 0),
+        (distort, 0),
+        (partial(distort, deslanted=1.0), 1),
+        (partial(distort, deslanted=0.5), 0.5),
+    ],
+)
+def test_a_network_is_asked_for_digits_as_it_has_learned_them(mnist, augment, share):
+    network, images = models.build("dense_32_16"), mnist.x_test[:50]
+    given = measure._answered(network, images, augment, views=True, keep=None)
+    written, upright = (models.predict_tta(network, x) for x in (images, deslant(images)))
+    assert given == pytest.approx(share * upright + (1 - share) * written, abs=1e-6)
 
 
 def test_summary_compares_on_the_same_folds_and_seeds():
