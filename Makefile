@@ -74,7 +74,7 @@ test-oldest: $(STAMP) ## Unit tests with the oldest versions that pyproject.toml
 bench: $(STAMP) ## Time the series against its peers (an hour; one of them needs torch in .venv)
 	$(BIN)/python -m benchmarks quick steps
 
-bench-full: $(STAMP) ## The long trainings, an hour and a half; both go on where they were interrupted
+bench-full: $(STAMP) ## The long trainings (an hour); both go on where they were interrupted
 	$(BIN)/python -m benchmarks full ensembles
 
 badges: $(STAMP) ## Set the repository's address everywhere: REPO=owner/name

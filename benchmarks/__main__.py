@@ -106,7 +106,12 @@ def full() -> Iterator[Measurement]:
 
 
 def ensembles() -> Iterator[Measurement]:
-    """List what takes several networks: their average, and a network that learns from them."""
+    """List what takes several networks: their average, and a network that learns from them.
+
+    The first ensemble is of networks that ``full`` has trained.
+    """
+    of_one_kind = [str(KEPT / f"cnn_best-{seed}.npy") for seed in range(5)]
+    yield Measurement(report.OF_ONE_KIND, "ensemble", {"kept": of_one_kind})
     draws = [[] for _ in range(report.DRAWS)]
     for number in range(report.DRAWS * report.MEMBERS // len(report.KINDS)):
         for name, options in report.KINDS.items():
@@ -116,7 +121,7 @@ def ensembles() -> Iterator[Measurement]:
             yield Measurement(name, "train", member | options)
             draws[number % report.DRAWS].append(kept)
     for members in draws:
-        yield Measurement("ensemble", "ensemble", {"kept": members})
+        yield Measurement("ensemble", "ensemble", {"kept": members, "against": of_one_kind})
     for seed, members in enumerate(draws):
         teachers = [str(Path(kept).with_suffix(".keras")) for kept in members]
         pupil = {"model": "cnn_best", "seed": seed, "views": True, "teachers": teachers}

@@ -70,16 +70,43 @@ def train_augmented(model: str, **options: int | float) -> dict:
     return train(model, augment=best.augment, **smoothing, **options)
 
 
-def ensemble(kept: list[str]) -> dict:
-    """Average the kept probabilities of several trainings."""
+def ensemble(kept: list[str], *, against: Sequence[str] = ()) -> dict:
+    """Average the kept probabilities of several trainings.
+
+    Args:
+        kept: Files of the members' probabilities of the test digits.
+        against: Those of another ensemble, to compare with.
+
+    Returns:
+        ``members``, how many; ``accuracy``, and the ``low`` and ``high`` end of its 95 % interval.
+        Against another ensemble also how many digits only this one gets right (``gained``) and how
+        many only the other one (``lost``), with the ``p_value`` of McNemar's test.
+    """
     from mnistlib import data, metrics
 
-    probabilities = np.mean([np.load(path) for path in kept], axis=0)
+    for path in (*kept, *against):
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path} is not there: run the plan full, then ensembles")
     truth = data.load("mnist").y_test
-    return {
+    answers, others = (
+        np.mean([np.load(path) for path in paths], axis=0).argmax(axis=1) if paths else None
+        for paths in (kept, against)
+    )
+    interval = metrics.accuracy_interval(truth, answers)
+    figures = {
         "members": len(kept),
-        "accuracy": metrics.accuracy(truth, probabilities.argmax(axis=1)),
+        "accuracy": interval.value,
+        "low": interval.low,
+        "high": interval.high,
     }
+    if against:
+        paired = metrics.mcnemar(truth, answers, others)
+        figures |= {
+            "gained": paired.only_first,
+            "lost": paired.only_second,
+            "p_value": paired.p_value,
+        }
+    return figures
 
 
 def hands(*, seed: int = 0, epochs: int = 3) -> dict:
@@ -438,7 +465,8 @@ def trial(
             arXiv:1503.02531). Their time counts apart.
         keep: Where to write the probabilities, a file ``.npy``, and beside it the network.
         **options: What ``models.convolutional`` or ``models.dense`` takes, whichever builds the
-            network, and what ``augment.distort`` and ``training.fit`` take.
+            network, and what ``augment.distort`` and ``training.fit`` take; and ``whitened``,
+            whether the first convolution is set by ``models.whiten``.
 
     Returns:
         The row's figures: ``digits``, ``errors``, how many ``students`` wrote and how many of these
@@ -477,6 +505,7 @@ def _trained(model, x, y, *, seed, teachers, options):
 
     layers = models.options(model)
     layers |= {name: options.pop(name) for name in layers if name in options}
+    whitened = options.pop("whitened", False)
     distortion = {name: options.pop(name) for name in AUGMENTATION if name in options}
     augment = options.pop("augment", training.RECIPES[model].augment)
     if distortion:
@@ -489,6 +518,8 @@ def _trained(model, x, y, *, seed, teachers, options):
     start = time.perf_counter()
     build = models.dense if "units" in layers else models.convolutional
     network = build(**layers, name=model, seed=seed)
+    if whitened:
+        models.whiten(network, x[:500])
     given = False if teachers else augment or False
     training.fit(network, x, y, recipe=model, seed=seed, augment=given, **options)
     return network, augment, time.perf_counter() - start

@@ -64,6 +64,7 @@ KINDS = {
         "epochs": 20,
     },
 }
+OF_ONE_KIND = "ensemble of five cnn_best"
 TAUGHT = "cnn_best, taught by an ensemble"
 
 
@@ -252,10 +253,17 @@ def _full(results: dict):
 
 
 def _ensembles(results: dict):
-    runs = results.get("ensemble", [])
-    for run in runs:
-        yield f"ensemble of {run['members']} networks", percent(run["accuracy"])
-    if len(runs) > 1:
+    for name in (OF_ONE_KIND, "ensemble"):
+        for run in results.get(name, []):
+            low, high = (f"{100 * run[end]:.2f}" for end in ("low", "high"))
+            figure = f"{percent(run['accuracy'])} (95 % interval {low}–{high} %)"
+            if "p_value" in run:
+                figure += (
+                    f"; {run['gained']} digits right that the {OF_ONE_KIND} misreads, "
+                    f"{run['lost']} the other way round, p = {run['p_value']:.2f}"
+                )
+            yield f"ensemble of {run['members']} networks" if name == "ensemble" else name, figure
+    if len(runs := results.get("ensemble", [])) > 1:
         mean = mean_sd([run["accuracy"] for run in runs])
         yield f"mean of {len(runs)} ensembles that share no network", mean
     yield from _trained(results, *KINDS, TAUGHT)

@@ -33,6 +33,9 @@ layers = keras.layers
 # Values that all layers together make of the digits predicted at a time: 1 GB of float32.
 _MOST_VALUES = 250_000_000
 
+# Added to the variance of patches, whose values are from 0 to 1.
+_VARIANCE_FLOOR = 0.01
+
 _PRECISIONS = ("float32", "mixed_bfloat16")
 
 
@@ -223,6 +226,53 @@ def convolutional(
             if dropout:
                 x = layers.Dropout(dropout, seed=next(seeds), name="dropout_hidden")(x)
         return keras.Model(pixels, _digit(x, seeds), name=name)
+
+
+def whiten(model: keras.Model, images: np.ndarray) -> None:
+    """Set the first convolution to filters that whiten the patches it sees, and freeze it.
+
+    The filters are the leading principal components of the patches, divided by their standard
+    deviation, each with both signs, because the activation lets only one side through. A layer that
+    need not learn spares the time of its gradients (Jordan 2024, arXiv:2404.00498).
+
+    Args:
+        model: A network of ``convolutional`` that is not trained yet.
+        images: Digits uint8 (n, 28, 28), to measure the patches; a thousand are enough.
+
+    Raises:
+        ValueError: The network has no convolution, or an odd number of filters in the first, or
+            more than twice as many as a patch has pixels; or there are fewer patches than pixels.
+    """
+    x = np.asarray(images)
+    for layer in model.layers[1:]:
+        if isinstance(layer, layers.Conv2D):
+            break
+        x = layer(x)
+    else:
+        raise ValueError(f"model must have a convolution; received {model.name!r} without")
+    found = keras.ops.image.extract_patches(
+        x, layer.kernel_size, layer.strides, padding=layer.padding
+    )
+    patches = np.asarray(keras.ops.cast(found, "float32"))
+    patches = patches.reshape(-1, patches.shape[-1])
+    pixels, half = patches.shape[1], layer.filters // 2
+    if layer.filters % 2 or half > pixels:
+        raise ValueError(
+            f"model must have an even number of filters, up to {2 * pixels}, in its first "
+            f"convolution; received {layer.filters}"
+        )
+    if len(patches) < pixels:
+        raise ValueError(
+            f"images must give {pixels} patches or more; received {len(images)} images"
+        )
+    variances, components = np.linalg.eigh(np.cov(patches, rowvar=False))
+    # The floor keeps what hardly varies from being blown up.
+    filters = components[:, : -half - 1 : -1] / np.sqrt(
+        variances[: -half - 1 : -1] + _VARIANCE_FLOOR
+    )
+    kernel = np.concatenate([filters, -filters], axis=1).reshape(layer.kernel.shape)
+    layer.set_weights([kernel, *layer.get_weights()[1:]])
+    layer.trainable = False
 
 
 def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2_000) -> np.ndarray:

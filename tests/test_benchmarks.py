@@ -96,14 +96,24 @@ def test_ensemble_averages_the_members(tmp_path, mnist):
     paths = [str(tmp_path / f"{number}.npy") for number in range(3)]
     for path, member in zip(paths, members, strict=True):
         np.save(path, member)
-    assert measure.ensemble(paths) == {"members": 3, "accuracy": 1.0}
+    found = measure.ensemble(paths)
+    assert (found["members"], found["accuracy"], found["high"]) == (3, 1.0, 1.0)
+    # Wilson's interval of n right answers of n is from n / (n + z²).
+    n = len(mnist.y_test)
+    assert found["low"] == pytest.approx(n / (n + 1.96**2), abs=1e-6)
     assert measure.ensemble(paths[1:])["accuracy"] == 0.0
+    # One of the two is right about every digit, the other about none.
+    found = measure.ensemble(paths, against=paths[1:2])
+    assert (found["gained"], found["lost"]) == (n, 0)
+    assert found["p_value"] < 1e-9
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npy .*run the plan full"):
+        measure.ensemble(paths, against=[str(tmp_path / "nowhere.npy")])
 
 
 def test_ensembles_share_no_network():
     plan = list(benchmarks.ensembles())
     trained = [one.keywords["keep"] for one in plan if "keep" in one.keywords]
-    averaged = [one.keywords["kept"] for one in plan if one.function == "ensemble"]
+    averaged = [one.keywords["kept"] for one in plan if one.name == "ensemble"]
     assert [len(members) for members in averaged] == [report.MEMBERS] * report.DRAWS
     assert sorted(kept for members in averaged for kept in members) == sorted(trained)
     taught = [one.keywords["teachers"] for one in plan if "teachers" in one.keywords]
