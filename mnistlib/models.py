@@ -33,7 +33,8 @@ layers = keras.layers
 # Values that all layers together make of the digits predicted at a time: 1 GB of float32.
 _MOST_VALUES = 250_000_000
 
-# Added to the variance of patches, whose values are from 0 to 1.
+# Added to the variance of patches, whose values are from 0 to 1: what hardly varies must not be
+# blown up.
 _VARIANCE_FLOOR = 0.01
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
@@ -243,36 +244,28 @@ def whiten(model: keras.Model, images: np.ndarray) -> None:
         ValueError: The network has no convolution, or an odd number of filters in the first, or
             more than twice as many as a patch has pixels; or there are fewer patches than pixels.
     """
-    x = np.asarray(images)
-    for layer in model.layers[1:]:
-        if isinstance(layer, layers.Conv2D):
-            break
-        x = layer(x)
-    else:
-        raise ValueError(f"model must have a convolution; received {model.name!r} without")
-    found = keras.ops.image.extract_patches(
-        x, layer.kernel_size, layer.strides, padding=layer.padding
+    convolution = next((one for one in model.layers if isinstance(one, layers.Conv2D)), None)
+    if convolution is None:
+        raise ValueError(f"model must have a convolution; received {model.name!r} without one")
+    seen = keras.Model(model.input, convolution.input)(np.asarray(images))
+    patches = keras.ops.image.extract_patches(
+        seen, convolution.kernel_size, convolution.strides, padding=convolution.padding
     )
-    patches = np.asarray(keras.ops.cast(found, "float32"))
-    patches = patches.reshape(-1, patches.shape[-1])
-    pixels, half = patches.shape[1], layer.filters // 2
-    if layer.filters % 2 or half > pixels:
+    values, half = int(np.prod(convolution.kernel.shape[:3])), convolution.filters // 2
+    patches = np.asarray(keras.ops.cast(patches, "float32")).reshape(-1, values)
+    if convolution.filters % 2 or half > values:
         raise ValueError(
-            f"model must have an even number of filters, up to {2 * pixels}, in its first "
-            f"convolution; received {layer.filters}"
+            f"model must have an even number of filters, at most {2 * values}, in its first "
+            f"convolution; received {convolution.filters}"
         )
-    if len(patches) < pixels:
-        raise ValueError(
-            f"images must give {pixels} patches or more; received {len(images)} images"
-        )
+    if len(patches) <= values:
+        raise ValueError(f"images must give more than {values} patches; received {len(patches)}")
     variances, components = np.linalg.eigh(np.cov(patches, rowvar=False))
-    # The floor keeps what hardly varies from being blown up.
-    filters = components[:, : -half - 1 : -1] / np.sqrt(
-        variances[: -half - 1 : -1] + _VARIANCE_FLOOR
-    )
-    kernel = np.concatenate([filters, -filters], axis=1).reshape(layer.kernel.shape)
-    layer.set_weights([kernel, *layer.get_weights()[1:]])
-    layer.trainable = False
+    leading = slice(None, -half - 1, -1)
+    filters = components[:, leading] / np.sqrt(variances[leading] + _VARIANCE_FLOOR)
+    kernel = np.concatenate([filters, -filters], axis=1).reshape(convolution.kernel.shape)
+    convolution.set_weights([kernel, *convolution.get_weights()[1:]])
+    convolution.trainable = False
 
 
 def predict_proba(model: keras.Model, images: np.ndarray, *, batch_size: int = 2_000) -> np.ndarray:

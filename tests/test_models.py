@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 from scipy.special import expit, softmax
+from sklearn.decomposition import PCA
 
 from mnistlib import models, training
 from mnistlib._tensorflow import keras
@@ -181,6 +182,49 @@ def test_settings_of_the_user_do_not_change_what_is_built(images):
 def test_networks_hold_nothing_but_kerass_own_layers(model):
     for layer in model.layers:
         assert type(layer).__module__.startswith("keras.src.layers"), layer
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_whitened_convolution_answers_with_principal_components(digits, precision):
+    network = models.convolutional((16, 32), crop=2, precision=precision)
+    images = digits.x_train[:300]
+    models.whiten(network, images)
+    kernel, bias = network.get_layer("convolution_1").get_weights()
+    np.testing.assert_array_equal(kernel[..., 8:], -kernel[..., :8])
+    np.testing.assert_array_equal(bias, 0)
+
+    windows = np.lib.stride_tricks.sliding_window_view(images[:, 2:-2, 2:-2], (6, 6), axis=(1, 2))
+    patches = windows[:, ::2, ::2].reshape(-1, 36) / 255
+    answers = (patches - patches.mean(axis=0)) @ kernel.reshape(36, 16)[:, :8]
+    variances = PCA(8).fit(patches).explained_variance_
+    expected = np.diag(variances / (variances + 0.01))
+    # In bfloat16 the pixels have three significant digits.
+    close = 1e-4 if precision == "float32" else 0.02
+    np.testing.assert_allclose(np.cov(answers, rowvar=False), expected, atol=close)
+
+
+def test_a_whitened_convolution_stays_as_it_is_while_the_others_learn(digits):
+    network = models.build("cnn_fast")
+    models.whiten(network, digits.x_train[:300])
+    before = [weights.copy() for weights in network.get_weights()]
+    training.fit(network, digits.x_train[:300], digits.y_train[:300], recipe="cnn_fast", epochs=1)
+    same = [np.array_equal(*pair) for pair in zip(before, network.get_weights(), strict=True)]
+    assert same[:2] == [True, True]
+    assert not any(same[2:])
+
+
+@pytest.mark.parametrize(
+    ("network", "count", "said"),
+    [
+        (lambda: models.dense([32]), 100, "must have a convolution; received 'dense'"),
+        (lambda: models.convolutional((15, 32)), 100, "even number of filters.*received 15"),
+        (lambda: models.convolutional((74, 32)), 100, "at most 72.*received 74"),
+        (lambda: models.convolutional((16, 32)), 0, "images must give more than 36 patches"),
+    ],
+)
+def test_what_cannot_be_whitened_is_refused(images, network, count, said):
+    with pytest.raises(ValueError, match=said):
+        models.whiten(network(), images[:count])
 
 
 def test_unknown_precision_is_refused():
