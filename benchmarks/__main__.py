@@ -89,17 +89,18 @@ def steps() -> Iterator[Measurement]:
     for seed in range(10):
         soonest = {"model": "cnn_fast", "seed": seed, "views": True, **report.SOONEST_OPTIONS}
         yield Measurement(report.SOONEST, "train", soonest)
+        augmented = {"model": "cnn_fast", "seed": seed, "views": True, **report.AUGMENTED_OPTIONS}
+        yield Measurement(report.AUGMENTED, "train", augmented)
 
 
 def full() -> Iterator[Measurement]:
     """List the long trainings, ten seeds of each recipe."""
+    yield Measurement(report.UNITS["full"], "keras_io_convnet", {}, "peers")
     for seed in range(10):
         views = {"seed": seed, "views": True}
         for model in ("cnn_best", "dense_best"):
             kept = str(KEPT / f"{model}-{seed}.npy")
             yield Measurement(model, "train", {"model": model, "keep": kept, **views})
-        short = {"model": "cnn_fast", **report.AUGMENTED_OPTIONS, **views}
-        yield Measurement(report.AUGMENTED, "train", short)
     for seed in range(5):
         longer = {"model": "cnn_fast", "seed": seed, "epochs": report.LONGER_EPOCHS, "views": True}
         yield Measurement(report.LONGER, "train_augmented", longer)
@@ -110,6 +111,7 @@ def ensembles() -> Iterator[Measurement]:
 
     The first ensemble is of networks that ``full`` has trained.
     """
+    yield Measurement(report.UNITS["ensembles"], "keras_io_convnet", {}, "peers")
     of_one_kind = [str(KEPT / f"cnn_best-{seed}.npy") for seed in range(5)]
     yield Measurement(report.OF_ONE_KIND, "ensemble", {"kept": of_one_kind})
     draws = [[] for _ in range(report.DRAWS)]

@@ -368,18 +368,20 @@ def test_aims_count_units_mistakes_and_times():
 
     curve = [[30.0, 0.98], [60.0, 0.991], [200.0, 0.99]]
     results = {
-        report.CONVNET: [{"seconds": 200.0, "accuracy": 0.99, "curve": curve}],
+        report.CONVNET: [{"seconds": 300.0, "accuracy": 0.99, "curve": curve}],
         "cnn_best": runs(50, 0.99, 0.98, 0.97),
         "cnn_fast": runs(4, 0.99, students=0.98),
         report.AUGMENTED: runs(6, 0.99, students=0.985),
         report.SOONEST: runs(3, 0.98, 0.993, 0.995),
+        report.UNITS["full"]: runs(200, 0.99),
+        report.UNITS["ensembles"]: runs(400, 0.99),
         "ensemble": runs(0, 0.99, 0.98),
         **dict.fromkeys(report.KINDS, runs(50, 0.9)),
     }
     text = report.aims(results)
     for row in (
         "| one network | 99.72 % in half a unit | 98.00 ± 1.00 % in 0.25 units, 3 seeds |",
-        "| ensemble | 99.78 % in 4 units | 98.50 ± 0.71 % in 2.0 units, 2 ensembles |",
+        "| ensemble | 99.78 % in 4 units | 98.50 ± 0.71 % in 1.0 units, 2 ensembles |",
         "| 20 times, 99.30 % |",
         "| 25 % fewer, in 1.5 times the time |",
     ):
