@@ -126,11 +126,10 @@ def ensembles() -> Iterator[Measurement]:
         yield Measurement("ensemble", "ensemble", {"kept": members, "against": of_one_kind})
     for seed, members in enumerate(draws):
         teachers = [str(Path(kept).with_suffix(".keras")) for kept in members]
-        kept = str(KEPT / f"{report.TAUGHT}-{seed}.npy")
-        pupil = {"model": "cnn_best", "seed": seed, "views": True, "keep": kept}
-        yield Measurement(
-            report.TAUGHT, "train", pupil | report.TAUGHT_OPTIONS | {"teachers": teachers}
-        )
+        for name, options in report.TAUGHT.items():
+            kept = str(KEPT / f"{name}-{seed}.npy")
+            pupil = {"model": "cnn_best", "seed": seed, "views": True, "keep": kept}
+            yield Measurement(name, "train", pupil | options | {"teachers": teachers})
 
 
 def hands() -> Iterator[Measurement]:

@@ -69,9 +69,15 @@ KINDS = {
     },
 }
 OF_ONE_KIND = "ensemble of five cnn_best"
-# Of twice the size.
-TAUGHT = "cnn_best, wider, taught by an ensemble"
-TAUGHT_OPTIONS = {"filters": [44, 88, 176], "hidden": 176, "epochs": 28}
+# The second is nearly twice as large.
+TAUGHT = {
+    "cnn_best, taught by an ensemble": {},
+    "cnn_best, wider, taught by an ensemble": {
+        "filters": [44, 88, 176],
+        "hidden": 176,
+        "epochs": 28,
+    },
+}
 
 
 def table(results: dict) -> str:
@@ -112,11 +118,13 @@ def aims(results: dict) -> str:
     A unit is the time of keras.io's example for its own recipe, measured in the same session.
     """
     lines = ["| what | aim | reached |", "|---|---|---|"]
+    small, wide = TAUGHT
     twice = "99.75 %, at most twice `cnn_best`'s size"
     for plan, name, what, aim in (
         ("full", "cnn_best", "one network", "99.72 % in half a unit"),
         ("full", "dense_best", "dense layers alone", "99.45 % in half a unit"),
-        ("ensembles", TAUGHT, "one network, taught by an ensemble", twice),
+        ("ensembles", small, "`cnn_best`, taught by an ensemble", twice),
+        ("ensembles", wide, "a wider one, taught by an ensemble", twice),
     ):
         if runs := results.get(name):
             reached = mean_sd([run["accuracy"] for run in runs])
@@ -274,7 +282,7 @@ def _ensembles(results: dict):
     if len(runs := results.get("ensemble", [])) > 1:
         mean = mean_sd([run["accuracy"] for run in runs])
         yield f"mean of {len(runs)} ensembles that share no network", mean
-    yield from _trained(results, UNITS["ensembles"], *KINDS, TAUGHT)
+    yield from _trained(results, UNITS["ensembles"], *KINDS, *TAUGHT)
 
 
 def _writers(results: dict):
