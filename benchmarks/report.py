@@ -35,10 +35,10 @@ LONGER_EPOCHS = 10
 MINING = "cnn_fast, hard example mining"
 LONGER = f"cnn_fast, {LONGER_EPOCHS} epochs, augmented"
 AUGMENTED_OPTIONS = {
-    "epochs": 3,
-    "batch_size": 256,
+    "epochs": 2,
     "learning_rate": 0.015,
     "precision": "mixed_bfloat16",
+    "whitened": True,
     "deslanted": 0.5,
 }
 AUGMENTED = f"cnn_fast, {AUGMENTED_OPTIONS['epochs']} epochs, augmented"
