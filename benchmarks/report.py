@@ -140,7 +140,7 @@ def aims(results: dict) -> str:
         middle = percent(float(np.median([run["accuracy"] for run in runs])))
         aim = "30 times sooner than keras.io's example"
         lines.append(
-            f"| 99.0 %, in the middle of ten seeds | {aim} | {sooner:.0f} times, {middle} |"
+            f"| 99.0 %, in the middle of ten seeds | {aim} | {sooner:.1f} times, {middle} |"
         )
     if AUGMENTED in results:
         wrong = [
