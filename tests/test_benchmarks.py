@@ -306,7 +306,7 @@ def test_readme_says_in_words_what_was_recorded():
         "PyTorch's eager mode takes four times as long as we do with batches of 32, and 1.7 times",
         f"**{100 * fast[0]:.0f} % after {fast[1]:.0f} seconds",
         "needs 16 times as long",
-        f"for {augmented[1]:.0f} seconds and reads each digit in nine positions, it's "
+        f"for {augmented[1]:.1f} seconds and reads each digit in nine positions, it's "
         f"{percent(augmented[0])}.",
         f"**{100 * best[0]:.1f} % in about a minute",
         f"reads {percent(dense[0])} after {dense[1]:.0f} seconds",
