@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Digits that lean further, columns a row, are deslanted by no more than this.
 _STEEPEST = 0.7
+# The compiled arithmetic of ``distort`` is for one number of images. These few serve all: compiling
+# takes longer than the images that are added to fill one up.
+_WARPED_AT_ONCE = (128, 512, 2_048, 8_192)
 # What the processor's cache holds; all of MNIST in one go takes several times as long.
 _DESLANTED_AT_ONCE = 250
 
@@ -88,7 +91,7 @@ def distort(
         chosen = draw.random(one_each) < deslanted
         affine = _after(affine, *(chosen * part for part in _slant(np.asarray(images))))
     affine = [part.astype(np.float32) for part in affine]
-    return _compiled_warp()(images, affine, bend if elastic else None)
+    return _warped(images, affine, bend if elastic else None)
 
 
 def deslant(images: np.ndarray) -> np.ndarray:
@@ -153,6 +156,28 @@ def _after(
     """Read not from the image where ``affine`` says, but from the deslanted image."""
     a, b, move_x, c, d, move_y = affine
     return (a + lean * c, b + lean * d, move_x + lean * move_y + column, c, d, move_y + row)
+
+
+def _warped(images: tf.Tensor, affine: list[np.ndarray], bend: np.ndarray | None) -> tf.Tensor:
+    """Warp images, filled up to a number for which the arithmetic is compiled already."""
+    from mnistlib._tensorflow import tf
+
+    count, most = len(images), _WARPED_AT_ONCE[-1]
+    if count > most:
+        parts = [slice(start, start + most) for start in range(0, count, most)]
+        warped = [
+            _warped(
+                images[one], [part[one] for part in affine], None if bend is None else bend[:, one]
+            )
+            for one in parts
+        ]
+        return tf.concat(warped, axis=0)
+    more = next(number for number in _WARPED_AT_ONCE if number >= count) - count
+    images = tf.pad(images, [[0, more], [0, 0], [0, 0]])
+    affine = [np.pad(part, [(0, more), (0, 0), (0, 0)]) for part in affine]
+    if bend is not None:
+        bend = np.pad(bend, [(0, 0), (0, more), (0, 0), (0, 0)])
+    return _compiled_warp()(images, affine, bend)[:count]
 
 
 @functools.cache

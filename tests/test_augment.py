@@ -156,3 +156,27 @@ def test_bends_displace_by_the_given_size_smoothly():
     steps = np.diff(displaced, axis=1)
     assert np.abs(steps).mean() < 0.3
     assert not np.array_equal(bent[0], bent[1])
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+@pytest.mark.parametrize("count", [1, 128, 129, 8_200])
+def test_what_fills_up_a_call_changes_no_image(digits, count, elastic):
+    draw = np.random.default_rng(0)
+    images = np.resize(digits.x_train, (count, 28, 28))
+    # Near the identity: x = 1·column + 0·row + 0, y = 0·column + 1·row + 0.
+    affine = [
+        draw.normal(middle, 0.1, (count, 1, 1)).astype(np.float32) for middle in (1, 0, 0, 0, 1, 0)
+    ]
+    bend = draw.standard_normal((2, count, 5, 5), np.float32) if elastic else None
+    expected = augment._compiled_warp()(images, affine, bend)
+    np.testing.assert_array_equal(augment._warped(tf.constant(images), affine, bend), expected)
+
+
+def test_other_numbers_of_images_are_not_compiled_anew(digits):
+    compiled = augment._compiled_warp()
+    augment.distort(digits.x_train[:500], 0)
+    before = compiled.experimental_get_tracing_count()
+    for count in (130, 300, 512):
+        assert augment.distort(digits.x_train[:count], 0).shape == (count, 28, 28)
+    assert compiled.experimental_get_tracing_count() == before
+    assert augment.distort(digits.x_train[:0], 0).shape == (0, 28, 28)
