@@ -87,6 +87,9 @@ def steps() -> Iterator[Measurement]:
         yield Measurement(report.MINING, "train", plain | {"hard_example_mining": 0.5})
         yield Measurement("dense_128", "train", {"model": "dense_128", "seed": seed})
     for seed in range(10):
+        if seed in (3, 6):
+            # In turn with what it's compared with, since the machine's speed drifts.
+            yield Measurement(report.AGAIN, "keras_io_convnet", {}, "peers")
         soonest = {"model": "cnn_fast", "seed": seed, "views": True, **report.SOONEST_OPTIONS}
         yield Measurement(report.SOONEST, "train", soonest)
         augmented = {"model": "cnn_fast", "seed": seed, "views": True, **report.AUGMENTED_OPTIONS}

@@ -380,6 +380,10 @@ def test_aims_count_units_mistakes_and_times():
         "ensemble": runs(0, 0.99, 0.98),
         **dict.fromkeys(report.KINDS, runs(50, 0.9)),
     }
+    assert report.reaches(results) == 60
+    slower = [{"curve": [[at, 0.99]]} for at in (70.0, 80.0)]
+    assert report.reaches(results | {report.AGAIN: slower}) == 70
+    assert report.reaches(results | {report.AGAIN: [{"curve": [[9.0, 0.98]]}]}) is None
     text = report.aims(results)
     for row in (
         "| one network | 99.72 % in half a unit | 98.00 ± 1.00 % in 0.25 units, 3 seeds |",
