@@ -88,10 +88,11 @@ def ensemble(kept: list[str], *, against: Sequence[str] = ()) -> dict:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path} is not there: run the plan full, then ensembles")
     truth = data.load("mnist").y_test
-    answers, others = (
-        np.mean([np.load(path) for path in paths], axis=0).argmax(axis=1) if paths else None
-        for paths in (kept, against)
-    )
+
+    def answered(paths):
+        return np.mean([np.load(path) for path in paths], axis=0).argmax(axis=1)
+
+    answers = answered(kept)
     interval = metrics.accuracy_interval(truth, answers)
     figures = {
         "members": len(kept),
@@ -100,7 +101,7 @@ def ensemble(kept: list[str], *, against: Sequence[str] = ()) -> dict:
         "high": interval.high,
     }
     if against:
-        paired = metrics.mcnemar(truth, answers, others)
+        paired = metrics.mcnemar(truth, answers, answered(against))
         figures |= {
             "gained": paired.only_first,
             "lost": paired.only_second,

@@ -242,7 +242,7 @@ def whiten(model: keras.Model, images: np.ndarray) -> None:
 
     Raises:
         ValueError: The network has no convolution, or an odd number of filters in the first, or
-            more than twice as many as a patch has pixels; or there are fewer patches than pixels.
+            more than twice as many as a patch has pixels; or the images give too few patches.
     """
     convolution = next((one for one in model.layers if isinstance(one, layers.Conv2D)), None)
     if convolution is None:

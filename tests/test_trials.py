@@ -66,6 +66,9 @@ def test_a_trial_asks_for_digits_of_writers_whom_it_has_not_seen(record, mnist):
     assert len(trials.rows()) == len(rows)
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system binds no process to a core"
+)
 def test_each_of_the_trials_side_by_side_has_a_core_of_its_own():
     cores = os.sched_getaffinity(0)
     all_there = threading.Barrier(len(cores))
